@@ -1,0 +1,77 @@
+"""Molecules in and out: parse, canonicalise, standardise.
+
+Every SMILES goes through RDKit before anything else sees it: `selfies.encoder` would happily encode a *different*
+molecule for a string that RDKit rejects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from rdkit import Chem, RDLogger
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from molvae.core.errors import MoleculeError
+
+RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # RDKit prints every failed parse to stderr
+
+MAX_SMILES_CHARACTERS = 5_000  # longer strings are no drug-like molecules and can take RDKit minutes
+
+
+def parse(smiles: str) -> Chem.Mol | None:
+    """The molecule, or None where `smiles` is not a non-empty valid SMILES."""
+    if not isinstance(smiles, str) or not smiles.strip() or len(smiles) > MAX_SMILES_CHARACTERS:
+        return None
+    mol = Chem.MolFromSmiles(smiles)
+    return mol if mol is not None and mol.GetNumAtoms() > 0 else None
+
+
+def canonical(smiles: str) -> str | None:
+    """Canonical isomeric SMILES, or None where `smiles` is invalid.
+
+    >>> canonical("OCC")
+    'CCO'
+    """
+    mol = parse(smiles)
+    return None if mol is None else Chem.MolToSmiles(mol)
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """What is done to a molecule before it is encoded.
+
+    Args:
+        charges: "keep", or "neutralise" by adding or removing protons where possible.
+        fragments: "largest" keeps the largest (by heavy atoms), "reject" refuses mixtures and salts.
+        stereo: "keep", or "drop" all of it.
+    """
+
+    charges: Literal["keep", "neutralise"] = "keep"
+    fragments: Literal["largest", "reject"] = "reject"
+    stereo: Literal["keep", "drop"] = "keep"
+
+    def __call__(self, smiles: str) -> str:
+        """Canonical SMILES of the standardised molecule.
+
+        Raises:
+            MoleculeError: the string is no valid SMILES, or is a mixture where mixtures are refused.
+        """
+        mol = parse(smiles)
+        if mol is None:
+            raise MoleculeError(smiles, "not a valid SMILES")
+        if len(Chem.GetMolFrags(mol)) > 1:
+            if self.fragments == "reject":
+                raise MoleculeError(smiles, "several fragments (set fragments = 'largest' to keep the largest)")
+            mol = max(Chem.GetMolFrags(mol, asMols=True), key=lambda m: (m.GetNumHeavyAtoms(), Chem.MolToSmiles(m)))
+        if self.charges == "neutralise":
+            mol = _uncharger().uncharge(mol)
+        if self.stereo == "drop":
+            Chem.RemoveStereochemistry(mol)
+        return Chem.MolToSmiles(mol)
+
+
+@cache
+def _uncharger() -> rdMolStandardize.Uncharger:
+    return rdMolStandardize.Uncharger()
