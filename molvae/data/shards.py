@@ -1,0 +1,164 @@
+"""Prepared molecules on disk: token ids of all molecules end to end, read through a memory map.
+
+A prepared directory holds, for each split, `SPLIT.tokens.npy` (all ids concatenated, each molecule ending with EOS) and
+`SPLIT.offsets.npy` (N + 1 positions), optionally `SPLIT.properties.npy` (N, P), and once `manifest.json` and
+`vocabulary.json`. Nothing here needs RDKit or selfies, so a bare GPU node can train from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from molvae.core.errors import DataError
+from molvae.core.files import atomic_path, read_json
+from molvae.tokens.vocabulary import EOS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class ShardWriter:
+    """Writes one split molecule by molecule with constant memory; nothing appears under the final name until it is whole.
+
+    Used as a context manager; an exception inside leaves no files.
+    """
+
+    def __init__(self, directory: str | Path, split: str, vocabulary_size: int) -> None:
+        self.directory, self.split = Path(directory), split
+        self.dtype = np.dtype(np.uint8 if vocabulary_size <= 256 else np.uint16)
+        self.lengths: list[Array] = []
+        self.n_molecules = 0
+
+    def __enter__(self) -> ShardWriter:
+        self._stack = ExitStack()
+        self._tokens = self._stack.enter_context(_GrowingArray(self.directory / f"{self.split}.tokens.npy", self.dtype))
+        return self
+
+    def append(self, ids: Array) -> None:
+        """Add one molecule: ids (T,), the last of them EOS."""
+        self.extend(ids, [len(ids)])
+
+    def extend(self, ids: Array, lengths: Sequence[int] | Array) -> None:
+        """Add many molecules at once: concatenated ids (sum of lengths,), each molecule ending with EOS."""
+        sizes = np.asarray(lengths, dtype=np.uint16)
+        if len(sizes) == 0:
+            return
+        if int(sizes.sum()) != len(ids) or np.any(np.asarray(ids)[np.cumsum(sizes, dtype=np.int64) - 1] != EOS):
+            raise DataError(f"{self.split}: lengths do not fit the ids, or a molecule does not end with [eos]")
+        self._tokens.append(ids)
+        self.lengths.append(sizes)
+        self.n_molecules += len(sizes)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            offsets = np.zeros(self.n_molecules + 1, dtype=np.int64)
+            if self.lengths:
+                np.cumsum(np.concatenate(self.lengths), dtype=np.int64, out=offsets[1:])
+            with atomic_path(self.directory / f"{self.split}.offsets.npy") as path, open(path, "wb") as handle:
+                np.save(handle, offsets)
+        self._stack.__exit__(kind, error, trace)
+
+
+class _GrowingArray:
+    """A 1-D .npy file whose length is known only at the end; the header is rewritten in place, padded to a fixed size."""
+
+    HEADER_BYTES = 128
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self.path, self.dtype, self.size = path, dtype, 0
+
+    def __enter__(self) -> _GrowingArray:
+        self._stack = ExitStack()
+        temporary = self._stack.enter_context(atomic_path(self.path))
+        self._handle = self._stack.enter_context(open(temporary, "wb"))
+        self._handle.write(b"\0" * self.HEADER_BYTES)
+        return self
+
+    def append(self, values: Array) -> None:
+        self._handle.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
+        self.size += len(values)
+
+    def __exit__(self, *exc: Any) -> None:
+        if exc[0] is None:
+            fields = f"{{'descr': {npy.dtype_to_descr(self.dtype)!r}, 'fortran_order': False, 'shape': ({self.size},), }}"
+            self._handle.seek(0)
+            self._handle.write(b"\x93NUMPY\x01\x00" + (self.HEADER_BYTES - 10).to_bytes(2, "little"))
+            self._handle.write(fields.ljust(self.HEADER_BYTES - 11).encode("latin1") + b"\n")
+        self._stack.__exit__(*exc)
+
+
+@dataclass(frozen=True)
+class TokenShards:
+    """One split, memory-mapped.
+
+    Attributes:
+        tokens: all ids, concatenated.
+        offsets: (N + 1,); molecule i is tokens[offsets[i]:offsets[i + 1]].
+        properties: (N, P) float32, or None.
+    """
+
+    tokens: Array
+    offsets: Array
+    properties: Array | None = None
+
+    @classmethod
+    def open(cls, directory: str | Path, split: str) -> TokenShards:
+        """Map a split of a prepared directory.
+
+        Raises:
+            DataError: the directory or the split is missing or damaged.
+        """
+        base = Path(directory)
+        try:
+            tokens = np.load(base / f"{split}.tokens.npy", mmap_mode="r", allow_pickle=False)
+            offsets = np.load(base / f"{split}.offsets.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            found = sorted(p.name.split(".")[0] for p in base.glob("*.tokens.npy"))
+            raise DataError(
+                f"{base}: no prepared split {split!r} (found: {', '.join(found) or 'none'}); run `molvae prepare` ({error})"
+            ) from error
+        if len(offsets) == 0 or offsets[-1] != len(tokens):
+            raise DataError(f"{base}: split {split!r} is damaged (offsets and tokens disagree); run `molvae prepare` again")
+        path = base / f"{split}.properties.npy"
+        return cls(tokens, offsets, np.load(path, mmap_mode="r") if path.exists() else None)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Array:
+        """(N,) ids per molecule, the end token included."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, index: int) -> Array:
+        """Ids of one molecule, (T,)."""
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+    def padded(self, indices: Iterable[int]) -> Array:
+        """Ids of several molecules, (B, T) int64, padded with 0."""
+        rows = [self[i] for i in indices]
+        out = np.zeros((len(rows), max((len(r) for r in rows), default=0)), dtype=np.int64)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+        return out
+
+
+def read_manifest(directory: str | Path) -> dict[str, Any]:
+    """The manifest of a prepared directory.
+
+    Raises:
+        DataError: there is none, so the directory is not (wholly) prepared.
+    """
+    path = Path(directory) / "manifest.json"
+    try:
+        manifest: dict[str, Any] = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run `molvae prepare` first") from error
+    return manifest
