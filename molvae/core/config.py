@@ -1,7 +1,7 @@
 """Configuration: TOML files read into frozen pydantic models.
 
 A config model (`Spec`) lives beside what it configures; this module only reads, overrides, checks and writes. Unknown
-keys are refused, every mistake is reported at once, and each names the file, the key, the reason and a likely correction.
+keys are refused, every mistake is reported at once, and each names file, key, reason and a likely correction.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def parse_config(
     data: Mapping[str, Any],
     spec_type: type[AnySpec],
     source: str = "config",
-    overridden: set[tuple[str, ...]] | None = None,
+    overridden: Collection[tuple[str, ...]] = (),
 ) -> AnySpec:
     """Check plain data against a model.
 

@@ -1,7 +1,7 @@
 """Errors that a user can act on.
 
-One base class; a leaf says what kind of fault it is and is also the fitting builtin, so that `except ValueError` works as
-people expect. Every message says what was expected, what came and what to do. `exit_code` is what the command line
+One base class; a leaf says what kind of fault it is and is also the fitting builtin, so that `except ValueError` works
+as people expect. Every message says what was expected, what came and what to do. `exit_code` is what the command line
 returns: 2 configuration or usage, 3 data, 4 oracle, 1 anything else, 130 interrupted.
 """
 

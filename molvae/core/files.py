@@ -1,7 +1,7 @@
 """Files that are either whole or absent.
 
-Everything molvae writes goes to a temporary sibling, is synced, and is renamed into place, so that a full disk or a killed
-process never leaves half a file under the final name.
+Everything molvae writes goes to a temporary sibling, is synced, and is renamed into place, so that a full disk or a
+killed process never leaves half a file under the final name.
 """
 
 from __future__ import annotations
