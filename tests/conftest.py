@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch or numpy are imported
-    os.environ.setdefault(name, "1")
-
 import pytest
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before numpy or torch is imported
+    os.environ.setdefault(name, "1")
 
 ROOT = Path(__file__).parents[1]
 
