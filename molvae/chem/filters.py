@@ -1,0 +1,143 @@
+"""Constraints on molecules: catalogues of structural alerts, windows on properties, required and forbidden
+substructures.
+
+A filter answers with the reasons for which it refuses a molecule; no reason means that the molecule passes.
+
+References: Baell, Holloway. J. Med. Chem. 53, 2719 (2010): PAINS. Brenk et al. ChemMedChem 3, 435 (2008): BRENK.
+Jadhav et al. J. Med. Chem. 53, 37 (2010) and Doveston et al. Org. Biomol. Chem. 13, 859 (2015): NIH. CHEMBL: the eight
+alert sets of ChEMBL (Glaxo, Dundee, BMS, SureChEMBL, MLSMR, Inpharmatica, LINT, PAINS-like).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import final
+
+from rdkit import Chem
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+
+from molvae.chem.descriptors import DESCRIPTORS
+from molvae.core.config import did_you_mean
+from molvae.core.errors import ConfigError
+
+CATALOGUES: tuple[str, ...] = tuple(sorted(name for name in FilterCatalogParams.FilterCatalogs.names if name != "ALL"))
+
+
+@cache
+def query(smarts: str) -> Chem.Mol:
+    """A compiled SMARTS pattern.
+
+    Raises:
+        ConfigError: it is no valid SMARTS.
+    """
+    pattern = Chem.MolFromSmarts(smarts) if smarts.strip() else None
+    if pattern is None:
+        raise ConfigError(f"expected a SMARTS pattern, got {smarts!r}, which RDKit cannot read")
+    return pattern
+
+
+class Filter(ABC):
+    """A yes-or-no demand on a molecule that can say why."""
+
+    @abstractmethod
+    def reasons(self, mol: Chem.Mol) -> list[str]:
+        """Why `mol` is refused; empty where it passes."""
+
+    def __call__(self, mol: Chem.Mol) -> bool:
+        return not self.reasons(mol)
+
+
+@cache
+def _catalogue(names: tuple[str, ...]) -> FilterCatalog:
+    parameters = FilterCatalogParams()
+    for name in names:
+        if name not in CATALOGUES:
+            raise ConfigError(
+                f"unknown filter catalogue {name!r}{did_you_mean(name, CATALOGUES)} (choices: {', '.join(CATALOGUES)})"
+            )
+        parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
+    return FilterCatalog(parameters)
+
+
+@final
+@dataclass(frozen=True)
+class CatalogueFilter(Filter):
+    """No alert of the named RDKit catalogues (see `CATALOGUES`) may match.
+
+    >>> CatalogueFilter(("BRENK",)).reasons(Chem.MolFromSmiles("CCN=[N+]=[N-]"))
+    ['azido_group', ...]
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _catalogue(self.names)
+
+    def reasons(self, mol: Chem.Mol) -> list[str]:
+        return [match.GetDescription() for match in _catalogue(self.names).GetMatches(mol)]
+
+    def __call__(self, mol: Chem.Mol) -> bool:
+        return not _catalogue(self.names).HasMatch(mol)
+
+
+@final
+@dataclass(frozen=True)
+class PropertyWindow(Filter):
+    """A descriptor within [low, high], in the descriptor's own unit; None leaves an end open."""
+
+    name: str
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in DESCRIPTORS:
+            raise ConfigError(
+                f"unknown property {self.name!r}{did_you_mean(self.name, list(DESCRIPTORS))} "
+                f"(choices: {', '.join(DESCRIPTORS)})"
+            )
+        if self.low is None and self.high is None:
+            raise ConfigError(f"a window on {self.name} needs low, high or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ConfigError(f"a window on {self.name} has low {self.low:g} above high {self.high:g}")
+
+    def reasons(self, mol: Chem.Mol) -> list[str]:
+        value = DESCRIPTORS[self.name](mol)
+        if self.low is not None and not value >= self.low:
+            return [f"{self.name} {value:.4g} < {self.low:g}"]
+        if self.high is not None and not value <= self.high:
+            return [f"{self.name} {value:.4g} > {self.high:g}"]
+        return []
+
+
+@final
+@dataclass(frozen=True)
+class SubstructureFilter(Filter):
+    """Every required SMARTS must match, no forbidden one may."""
+
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for smarts in (*self.required, *self.forbidden):
+            query(smarts)
+
+    def reasons(self, mol: Chem.Mol) -> list[str]:
+        missing = [f"lacks {smarts}" for smarts in self.required if not mol.HasSubstructMatch(query(smarts))]
+        return missing + [f"has {smarts}" for smarts in self.forbidden if mol.HasSubstructMatch(query(smarts))]
+
+
+@final
+@dataclass(frozen=True)
+class AllOf(Filter):
+    """Several filters at once."""
+
+    filters: Sequence[Filter]
+
+    def reasons(self, mol: Chem.Mol) -> list[str]:
+        return [reason for part in self.filters for reason in part.reasons(mol)]
+
+    def __call__(self, mol: Chem.Mol) -> bool:
+        return all(part(mol) for part in self.filters)

@@ -1,0 +1,223 @@
+"""What an objective is made of: each component turns a parsed molecule into one raw number.
+
+A component is configuration and computation in one: a frozen model that can be written in TOML, and `value(molecule)`.
+Whatever is costly to prepare (a target's fingerprint, a compiled pattern) is made once for each process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from molvae.chem.descriptors import DESCRIPTORS
+from molvae.chem.filters import CATALOGUES, CatalogueFilter, PropertyWindow, SubstructureFilter, query
+from molvae.chem.fingerprints import FingerprintKind, similarity_to
+from molvae.chem.molecules import parse
+from molvae.core.config import Spec, did_you_mean
+from molvae.core.errors import ConfigError
+from molvae.oracles.desirability import Aggregation, Gaussian, aggregate
+from molvae.oracles.parsed import ParsedMolecule
+
+
+@cache
+def _similarity(target: str, kind: FingerprintKind) -> Callable[[Any], float]:
+    mol = parse(target)
+    if mol is None:
+        raise ConfigError(f"the target {target!r} is not a valid SMILES")
+    return similarity_to(mol, kind)
+
+
+class Property(Spec):
+    """A descriptor by name (`molvae oracles` lists them), in its own unit."""
+
+    kind: Literal["property"] = "property"
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DESCRIPTORS:
+            raise ValueError(f"unknown property {name!r}{did_you_mean(name, list(DESCRIPTORS))}")
+        return name
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        return molecule.descriptor(self.name)
+
+
+class Similarity(Spec):
+    """Tanimoto similarity (0..1) to a target, on unfolded counts (PHCO: on bits)."""
+
+    kind: Literal["similarity"] = "similarity"
+    target: str
+    fingerprint: FingerprintKind = "ECFP4"
+
+    @field_validator("target")
+    @classmethod
+    def _parses(cls, target: str) -> str:
+        if parse(target) is None:
+            raise ValueError(f"{target!r} is not a valid SMILES")
+        return target
+
+    @property
+    def label(self) -> str:
+        return f"{self.fingerprint} similarity"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        return _similarity(self.target, self.fingerprint)(molecule.fingerprint(self.fingerprint))
+
+
+class Substructure(Spec):
+    """1 where the SMARTS matches (or, with present = false, where it does not), else 0."""
+
+    kind: Literal["smarts"] = "smarts"
+    pattern: str
+    present: bool = True
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        query(pattern)
+        return pattern
+
+    @property
+    def label(self) -> str:
+        return f"{'has' if self.present else 'lacks'} {self.pattern}"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        found = molecule.once(("smarts", self.pattern), lambda mol: mol.HasSubstructMatch(query(self.pattern)))
+        return float(found == self.present)
+
+
+class ElementCount(Spec):
+    """Number of atoms of one element; hydrogens count, implicit ones too."""
+
+    kind: Literal["element"] = "element"
+    symbol: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.symbol} atoms"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        return float(molecule.elements[self.symbol])
+
+
+def parse_formula(formula: str) -> Counter[str]:
+    """Atoms of each element in a molecular formula.
+
+    >>> sorted(parse_formula("C9H10N2O2PF2Cl").items())
+    [('C', 9), ('Cl', 1), ('F', 2), ('H', 10), ('N', 2), ('O', 2), ('P', 1)]
+    """
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", formula)
+    if not parts or "".join(symbol + count for symbol, count in parts) != formula:
+        raise ValueError(f"{formula!r} is no molecular formula such as C7H8N2O2")
+    counts: Counter[str] = Counter()
+    for symbol, count in parts:
+        counts[symbol] += int(count or 1)
+    return counts
+
+
+class Isomer(Spec):
+    """Closeness to a molecular formula, 0..1: GuacaMol's isomer score.
+
+    One term Gaussian(count, 1) for each element of the formula and one Gaussian(all atoms, 2), joined by a mean.
+    Elements that are not in the formula are penalised only through the number of all atoms.
+    """
+
+    kind: Literal["isomers"] = "isomers"
+    formula: str
+    aggregation: Aggregation = "geometric"
+
+    @field_validator("formula")
+    @classmethod
+    def _is_formula(cls, formula: str) -> str:
+        parse_formula(formula)
+        return formula
+
+    @property
+    def label(self) -> str:
+        return f"isomer of {self.formula}"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        wanted, found = _formula(self.formula), molecule.elements
+        deviations = np.array([found[symbol] - count for symbol, count in wanted.items()] + [0.0])
+        deviations[-1] = (found.total() - wanted.total()) / 2.0
+        return float(aggregate(Gaussian(mean=0.0, sd=1.0)(deviations)[None], self.aggregation)[0])
+
+
+@cache
+def _formula(formula: str) -> Counter[str]:
+    return parse_formula(formula)
+
+
+class Catalogue(Spec):
+    """1 where no structural alert of the named catalogues matches, else 0."""
+
+    kind: Literal["catalogue"] = "catalogue"
+    names: tuple[str, ...] = ("PAINS",)
+
+    @field_validator("names")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CATALOGUES:
+                raise ValueError(f"unknown catalogue {name!r}{did_you_mean(name, CATALOGUES)}")
+        return names
+
+    @property
+    def label(self) -> str:
+        return f"free of {'/'.join(self.names)}"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        return float(CatalogueFilter(self.names)(molecule.mol))
+
+
+class Window(Spec):
+    """1 where a property lies in [low, high] (either end may be left out), else 0."""
+
+    kind: Literal["window"] = "window"
+    name: str
+    low: float | None = None
+    high: float | None = None
+
+    def model_post_init(self, _: object) -> None:
+        PropertyWindow(self.name, self.low, self.high)
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} in [{self.low}, {self.high}]"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        value = molecule.descriptor(self.name)
+        return float((self.low is None or value >= self.low) and (self.high is None or value <= self.high))
+
+
+class Substructures(Spec):
+    """1 where every required SMARTS matches and no forbidden one does, else 0."""
+
+    kind: Literal["substructures"] = "substructures"
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+    def model_post_init(self, _: object) -> None:
+        SubstructureFilter(self.required, self.forbidden)
+
+    @property
+    def label(self) -> str:
+        return "substructures"
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        return float(SubstructureFilter(self.required, self.forbidden)(molecule.mol))
+
+
+Constraint = Annotated[Catalogue | Window | Substructures | Substructure, Field(discriminator="kind")]

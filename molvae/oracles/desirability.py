@@ -1,0 +1,156 @@
+"""From raw numbers to one score: desirability functions and the means that join them.
+
+Notation: x raw value in its own unit, f in 0..1, u upper end, m centre, s width (standard deviation).
+
+| kind         | f(x)                                                  |                                    |
+|--------------|-------------------------------------------------------|------------------------------------|
+| identity     | x                                                     |                                    |
+| clip         | min(1, max(0, (x - lower) / (upper - lower)))         | linear between two ends            |
+| gaussian     | exp(-((x - m) / s)^2 / 2)                             | near m is good                     |
+| min_gaussian | 1 for x <= m, else gaussian                           | smaller is fine                    |
+| max_gaussian | 1 for x >= m, else gaussian                           | larger is fine                     |
+| threshold    | 1 for x >= t (or x <= t), else 0                      |                                    |
+| sigmoid      | 1 / (1 + exp(-(x - m) / s)); negative s falls          | a soft threshold                   |
+
+All work on scalars and arrays, keep NaN, and have limits at +-inf. Following GuacaMol's score modifiers (Brown et al.
+J. Chem. Inf. Model. 59, 1096 (2019)); its code and not its paper, where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field, model_validator
+from scipy.special import expit
+
+from molvae.core.config import Spec
+from molvae.oracles.oracle import FloatArray
+
+Width = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Identity(Spec):
+    """The raw value as it is."""
+
+    kind: Literal["identity"] = "identity"
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        return np.asarray(x, dtype=float)
+
+
+class Clip(Spec):
+    """Linear from 0 at `lower` to 1 at `upper`, cut at both ends; `lower` may be the larger one, then it falls.
+
+    >>> float(Clip(upper=0.8)(0.4))
+    0.5
+    """
+
+    kind: Literal["clip"] = "clip"
+    upper: Finite
+    lower: Finite = 0.0
+
+    @model_validator(mode="after")
+    def _two_ends(self) -> Clip:
+        if self.upper == self.lower:
+            raise ValueError("upper and lower must differ")
+        return self
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        return np.clip((np.asarray(x, dtype=float) - self.lower) / (self.upper - self.lower), 0.0, 1.0)
+
+
+class Gaussian(Spec):
+    """1 at `mean`, falling on both sides with standard deviation `sd`."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    mean: Finite
+    sd: Width
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        return _bell(np.asarray(x, dtype=float), self.mean, self.sd)
+
+
+class MinGaussian(Spec):
+    """1 up to `mean`, falling above it: smaller is fine."""
+
+    kind: Literal["min_gaussian"] = "min_gaussian"
+    mean: Finite
+    sd: Width
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        return _bell(np.maximum(np.asarray(x, dtype=float), self.mean), self.mean, self.sd)
+
+
+class MaxGaussian(Spec):
+    """1 from `mean` on, falling below it: larger is fine."""
+
+    kind: Literal["max_gaussian"] = "max_gaussian"
+    mean: Finite
+    sd: Width
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        return _bell(np.minimum(np.asarray(x, dtype=float), self.mean), self.mean, self.sd)
+
+
+class Threshold(Spec):
+    """1 on the wanted side of `threshold` (itself included), 0 on the other."""
+
+    kind: Literal["threshold"] = "threshold"
+    threshold: Finite
+    wanted: Literal["above", "below"] = "above"
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        x = np.asarray(x, dtype=float)
+        passes = x >= self.threshold if self.wanted == "above" else x <= self.threshold
+        return np.where(np.isnan(x), np.nan, passes.astype(float))
+
+
+class Sigmoid(Spec):
+    """One half at `midpoint`, rising over a few `width` (falling where it is negative)."""
+
+    kind: Literal["sigmoid"] = "sigmoid"
+    midpoint: Finite
+    width: Finite
+
+    @model_validator(mode="after")
+    def _some_width(self) -> Sigmoid:
+        if self.width == 0:
+            raise ValueError("width must not be 0")
+        return self
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        return np.asarray(expit((np.asarray(x, dtype=float) - self.midpoint) / self.width))
+
+
+Modifier = Annotated[
+    Identity | Clip | Gaussian | MinGaussian | MaxGaussian | Threshold | Sigmoid, Field(discriminator="kind")
+]
+
+Aggregation = Literal["arithmetic", "geometric", "product"]
+
+
+def _bell(x: FloatArray, mean: float, sd: float) -> FloatArray:
+    with np.errstate(over="ignore"):
+        return np.exp(-0.5 * ((x - mean) / sd) ** 2)
+
+
+def aggregate(parts: ArrayLike, how: Aggregation, weights: Sequence[float] | None = None) -> FloatArray:
+    """Join parts (N, K) into scores (N,); weights (K,) need not sum to 1.
+
+    arithmetic: sum w f / sum w. geometric: prod f^(w / sum w). product: prod f^w. A part that is 0 makes the last two
+    0, a negative one makes them NaN; a NaN part makes any of them NaN.
+
+    >>> float(aggregate([[0.25, 1.0]], "geometric")[0])
+    0.5
+    """
+    f = np.asarray(parts, dtype=float)
+    w = np.ones(f.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+    if how == "arithmetic":
+        return f @ w / w.sum()
+    exponents = w / w.sum() if how == "geometric" else w
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.exp(np.log(f) @ exponents)

@@ -1,0 +1,135 @@
+"""What an oracle is: SMILES in, one number (or several) a molecule out; larger is better; NaN = could not be scored.
+
+    molecules -> oracle -> (N,) or (N, Q) float64
+
+An oracle is deterministic and gives every SMILES of a molecule the same value, as far as its definition allows. Invalid
+SMILES and molecules on which the computation fails are values (NaN), never exceptions and never sentinels: a -1 or a 0
+would enter means. The sign is turned once, here (`Minimised`), and nowhere else.
+
+Variation is by wrapping: `CachedOracle(BudgetedOracle(oracle("qed"), 1000), "scores.sqlite")`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.core.errors import MoleculeError
+
+log = logging.getLogger(__name__)
+
+FloatArray = NDArray[np.float64]
+
+
+class Oracle(ABC):
+    """Scores molecules. Subclasses say how; a concrete oracle is not subclassed but wrapped.
+
+    Attributes:
+        name: short, for people: column heading, log lines.
+        parameters: what the value depends on besides the name; plain JSON types.
+        n_objectives: Q; an oracle with Q = 1 returns (N,), any other (N, Q).
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = {}
+    n_objectives: int = 1
+
+    @property
+    def identity(self) -> str:
+        """Stable JSON of name and parameters: two oracles with one identity give the same values (cache key)."""
+        return json.dumps({"name": self.name, "parameters": self.parameters}, sort_keys=True, default=str)
+
+    @abstractmethod
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        """Scores of `smiles`, in order: (N,), or (N, Q) where `n_objectives` is above 1."""
+
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        """What the scores are made of, in the components' own units, each (N,); empty where nothing is to tell."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027  # most oracles hold nothing that must be given back
+        """Give back processes and files; an oracle may be closed twice."""
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        inside = ", ".join([repr(self.name), *(f"{key}={value!r}" for key, value in self.parameters.items())])
+        return f"{type(self).__name__}({inside})"
+
+
+def as_list(smiles: Sequence[str]) -> list[str]:
+    """The molecules as a list.
+
+    Raises:
+        MoleculeError: one string came where a list was expected; its characters would be scored as molecules.
+    """
+    if isinstance(smiles, str):
+        raise MoleculeError(smiles, "expected a list of SMILES, got one string; write [smiles]")
+    return list(smiles)
+
+
+def unscored(n: int, n_objectives: int) -> FloatArray:
+    """NaN for every molecule: (N,), or (N, Q)."""
+    return np.full(n if n_objectives == 1 else (n, n_objectives), np.nan)
+
+
+def log_failure(oracle: str, smiles: object, reason: str) -> None:
+    """One line in the log for a molecule that could not be scored."""
+    log.warning("oracle %s: %r could not be scored: %s", oracle, smiles, reason)
+
+
+@final
+class Minimised(Oracle):
+    """The same oracle with its sign turned, for properties of which less is better (SA score, docking energies)."""
+
+    def __init__(self, inner: Oracle) -> None:
+        self.inner = inner
+        self.name, self.n_objectives = inner.name, inner.n_objectives
+        self.parameters = {**inner.parameters, "direction": "minimise"}
+
+    @property
+    def identity(self) -> str:
+        return json.dumps({"minimise": self.inner.identity})
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        return -self.inner(smiles)
+
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        return self.inner.components(smiles)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@final
+class Stacked(Oracle):
+    """Several oracles side by side: (N, Q) for multi-objective search."""
+
+    def __init__(self, inner: Sequence[Oracle], name: str | None = None) -> None:
+        self.inner = list(inner)
+        self.name = name or "+".join(part.name for part in self.inner)
+        self.n_objectives = sum(part.n_objectives for part in self.inner)
+        self.parameters = {"oracles": [json.loads(part.identity) for part in self.inner]}
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        smiles = as_list(smiles)
+        columns = np.column_stack([part(smiles) for part in self.inner])
+        return columns[:, 0] if self.n_objectives == 1 else columns
+
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        smiles = as_list(smiles)
+        return {f"{part.name}.{key}": value for part in self.inner for key, value in part.components(smiles).items()}
+
+    def close(self) -> None:
+        for part in self.inner:
+            part.close()
