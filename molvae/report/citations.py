@@ -1,0 +1,24 @@
+"""Which papers a run rests on.
+
+A run that writes "citations" (a list of strings) into its manifest is believed; what every run uses is added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+EVERY_RUN = (
+    "RDKit: Open-source cheminformatics. https://www.rdkit.org",
+    "M. Krenn, F. Haese, A. Nigam, P. Friederich, A. Aspuru-Guzik. Self-referencing embedded strings (SELFIES): a 100% "
+    "robust molecular string representation. Machine Learning: Science and Technology 1 (2020) 045024. "
+    "doi:10.1088/2632-2153/aba947",
+    "R. Gomez-Bombarelli et al. Automatic chemical design using a data-driven continuous representation of molecules. "
+    "ACS Central Science 4 (2018) 268-276. doi:10.1021/acscentsci.7b00572",
+)
+
+
+def citations(manifest: Mapping[str, Any]) -> list[str]:
+    """The citations of a run, those that it recorded itself first."""
+    recorded = [str(text) for text in manifest.get("citations", [])]
+    return list(dict.fromkeys([*recorded, *EVERY_RUN]))

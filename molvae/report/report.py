@@ -1,0 +1,250 @@
+"""One HTML page about a run that opens offline: everything that it shows is inside the file.
+
+Best molecules as pictures with scores and components, convergence, the map of the latent space, a table to sort and
+filter, and what was run. What a run did not leave behind is said on the page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from molvae.core.files import write_text
+from molvae.report.charts import Chart, colour
+from molvae.report.citations import citations
+from molvae.report.drawing import molecule_svg
+from molvae.report.rundata import COMPONENT, RunData, best_molecules, read_run, running_best, table_rows
+
+REPORT_NAME = "report.html"
+N_PICTURES = 24
+MAX_DOTS = 4_000  # a browser stays quick up to about here
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the best molecules, as shown."""
+
+    rank: int
+    call: int
+    smiles: str
+    value: float
+    picture: Markup
+    proposer: str
+    components: list[tuple[str, float]]
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Write `report.html` into a run directory; returns its path.
+
+    A part of the page that fails is left out with a remark: a report never stops a run.
+
+    Raises:
+        DataError: `run_dir` is no run directory.
+        OSError: the page cannot be written.
+    """
+    run = read_run(run_dir)
+    path = run.directory / REPORT_NAME
+    write_text(path, render(run))
+    return path
+
+
+def render(run: RunData) -> str:
+    """The page as text."""
+
+    def part(name: str, make: Callable[[RunData], Any], empty: Any) -> Any:
+        try:
+            return make(run)
+        except Exception as error:  # a picture is never worth a lost run; the remark says what happened
+            log.warning("report: %s left out", name, exc_info=True)
+            run.remarks.append(f"{name} left out: {type(error).__name__}: {error}")
+            return empty
+
+    files = resources.files("molvae.report") / "templates"
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number
+    parts: dict[str, Any] = {
+        "title": part("the title", _title, run.directory.name),
+        "figures": part("the figures", _figures, []),
+        "cards": part("the pictures", _cards, []),
+        "convergence": part("the convergence curve", _convergence, ""),
+        "latent_map": part("the latent map", _latent_map, ""),
+        "training": part("the training curves", _training_curves, []),
+        "proposers": part("the table of proposers", _proposers, []),
+        "table": Markup(part("the table of molecules", lambda r: table_rows(r.molecules), "null")),
+        "facts": part("what was run", _facts, []),
+        "citations": part("the citations", lambda r: citations(r.manifest), []),
+    }
+    return environment.from_string((files / "report.html.j2").read_text(encoding="utf-8")).render(
+        run=run,
+        style=Markup((files / "report.css").read_text(encoding="utf-8")),
+        script=Markup((files / "report.js").read_text(encoding="utf-8")),
+        **parts,
+    )
+
+
+def number(value: Any) -> str:
+    """A number as people read it; a dash for what is missing."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return "–" if value is None else str(value)
+    if not np.isfinite(value):
+        return "–"
+    return f"{int(value):,}" if float(value).is_integer() and abs(value) >= 1 else f"{value:,.4g}"
+
+
+def _title(run: RunData) -> str:
+    for section in (run.config, run.config.get("oracle", {})):
+        if isinstance(section, dict) and isinstance(section.get("name"), str):
+            return section["name"]
+    return run.directory.resolve().name
+
+
+def _figures(run: RunData) -> list[tuple[str, Any]]:
+    """The headline: (what, value)."""
+    figures: list[tuple[str, Any]] = []
+    molecules = run.molecules
+    if not molecules.empty:
+        best = best_molecules(molecules, 10)["value"]
+        figures += [
+            ("best score", best.max() if len(best) else None),
+            ("mean of the best 10", best.mean() if len(best) else None),
+            ("molecules scored", len(molecules)),
+            ("not scorable", int(molecules["value"].isna().sum())),
+        ]
+    shown = {"auc_top10": "AUC top-10"} | {key: key.replace("_", " ") for key in run.metrics}
+    known = {"best", "best_value", "top10_mean", "top_10_mean", "calls", "n_calls", "seconds"}
+    figures += [
+        (shown[key], value) for key, value in run.metrics.items() if isinstance(value, int | float) and key not in known
+    ]
+    if "seconds" in run.manifest:
+        figures.append(("seconds", run.manifest["seconds"]))
+    return figures[:12]
+
+
+def _cards(run: RunData) -> list[Card]:
+    best = best_molecules(run.molecules, N_PICTURES)
+    cards = []
+    for rank, row in enumerate(best.to_dict("records"), start=1):
+        components = [
+            (str(name).removeprefix(COMPONENT), float(value))
+            for name, value in row.items()
+            if str(name).startswith(COMPONENT) and pd.notna(value)
+        ]
+        picture = Markup(molecule_svg(row["smiles"]))
+        proposer = str(row.get("proposer") or "")
+        cards.append(Card(rank, int(row["call"]), row["smiles"], row["value"], picture, proposer, components))
+    return cards
+
+
+def _convergence(run: RunData) -> Markup | str:
+    """Every score against its call, the best so far and the mean of the best ten so far."""
+    molecules = run.molecules
+    scored = molecules[molecules["value"].notna()] if not molecules.empty else molecules
+    if scored.empty:
+        return ""
+    calls, values = molecules["call"].to_numpy(), molecules["value"].to_numpy()
+    usable = np.where(molecules["feasible"].astype(bool), values, np.nan)
+    chart = Chart(
+        (0, float(calls.max())), (float(scored["value"].min()), float(scored["value"].max())), "oracle calls", "score"
+    )
+    dots = _dots(scored)
+    styles = _proposer_styles(molecules)
+    names = dots["proposer"].astype(str) if "proposer" in dots else [""] * len(dots)
+    chart.points(dots["call"], dots["value"], list(dots.index), [styles.get(name, "c0") for name in names])
+    chart.line(calls, running_best(usable, 10), "top10")
+    chart.line(calls, running_best(usable, 1), "best")
+    return Markup(chart.svg())
+
+
+def _latent_map(run: RunData) -> Markup | str:
+    """The molecules on two axes of the latent space, bright where the score is high."""
+    if run.latent.empty or run.molecules.empty:
+        return ""
+    rows = run.molecules.reset_index(names="row").merge(run.latent, on="call").set_index("row")
+    rows = rows[rows["value"].notna()]
+    if rows.empty:
+        return ""
+    rows = _dots(rows).sort_values("value", kind="stable")  # the best are drawn last, on top
+    rank = rows["value"].rank(pct=True)
+    x, y = rows["x"].to_numpy(float), rows["y"].to_numpy(float)
+    chart = Chart((x.min(), x.max()), (y.min(), y.max()), "first axis", "second axis", height=420)
+    chart.points(x, y, list(rows.index), [colour(value) for value in rank], radius=3.2)
+    return Markup(chart.svg())
+
+
+def _dots(scored: pd.DataFrame) -> pd.DataFrame:
+    """At most MAX_DOTS rows: the best and an even selection of the rest."""
+    if len(scored) <= MAX_DOTS:
+        return scored
+    best = scored.nlargest(MAX_DOTS // 4, "value").index
+    rest = scored.index.difference(best)
+    return scored.loc[best.union(rest[:: -(-len(rest) // (MAX_DOTS - len(best)))])]
+
+
+def _proposer_styles(molecules: pd.DataFrame) -> dict[str, str]:
+    """Proposer -> CSS class of its colour, in order of first appearance."""
+    names = molecules["proposer"].astype(str).unique() if "proposer" in molecules else []
+    return {str(name): f"c{i % 6}" for i, name in enumerate(names)}
+
+
+def _proposers(run: RunData) -> list[dict[str, Any]]:
+    """Who proposed what: one row for each proposer."""
+    if run.molecules.empty or "proposer" not in run.molecules:
+        return []
+    among_best = set(best_molecules(run.molecules, 100)["call"])
+    return [
+        {
+            "name": name,
+            "style": style,
+            "n": len(group),
+            "mean": group["value"].mean(),
+            "best": group["value"].max(),
+            "among_best": int(group["call"].isin(among_best).sum()),
+        }
+        for name, style in _proposer_styles(run.molecules).items()
+        for group in [run.molecules[run.molecules["proposer"].astype(str) == name]]
+    ]
+
+
+def _training_curves(run: RunData) -> list[tuple[str, Markup]]:
+    """(name, chart) of every number that the log holds against the training step."""
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for event in run.events:
+        step = event.get("step")
+        for name, value in event.items():
+            if isinstance(step, int) and isinstance(value, float) and name not in ("seconds", "time"):
+                x, y = series.setdefault(name, ([], []))
+                x.append(step)
+                y.append(value)
+    curves = []
+    for name, (x, y) in series.items():
+        if len(x) > 1:
+            chart = Chart((min(x), max(x)), (min(y), max(y)), "step", name.replace("_", " "), width=380, height=220)
+            chart.line(x, y, "best")
+            curves.append((name, Markup(chart.svg())))
+    return curves
+
+
+def _facts(run: RunData) -> list[tuple[str, str]]:
+    """What was run: (what, text)."""
+    manifest = run.manifest
+    facts = [
+        (key, str(manifest[key]))
+        for key in ("kind", "command", "finished", "seconds", "seed", "device", "cpus", "platform")
+        if manifest.get(key) is not None
+    ]
+    if versions := manifest.get("versions"):
+        facts.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    for name, entry in (manifest.get("inputs") or {}).items():
+        facts.append((f"input: {name}", f"{entry.get('path')}  sha256 {entry.get('sha256')}"))
+    return facts

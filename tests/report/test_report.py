@@ -1,0 +1,181 @@
+"""The report page: complete, offline, and never in the way of a run."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molvae.core.errors import DataError
+from molvae.core.files import append_event, write_json
+from molvae.core.runtime import write_manifest
+from molvae.report.report import write_report
+from molvae.report.rundata import best_molecules, read_run, running_best, table_rows
+
+SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "CN1CCC[C@H]1c1cccnc1", "O=C(O)c1ccccc1OC(C)=O", "C1CCCCC1"]
+VALUES = [0.1, 0.4, math.nan, 0.9, 0.9, 0.2]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run directory as a search leaves it."""
+    pd.DataFrame(
+        {
+            "call": range(1, 7),
+            "smiles": SMILES,
+            "value": VALUES,
+            "proposer": ["prior", "latent", "latent", "structural", "latent", "structural"],
+            "seconds": 0.01,
+            "feasible": [True, True, True, True, True, False],
+            "batch": [0, 0, 0, 1, 1, 1],
+            "component:similarity": np.linspace(0, 1, 6),
+            "component:logP": [-0.1, 1.4, 1.3, 1.8, 1.3, 2.3],
+        }
+    ).to_parquet(tmp_path / "molecules.parquet")
+    pd.DataFrame({"call": [1, 2, 4, 5], "x": [0.0, 1, 2, 3], "y": [1.0, 0, 1, 0]}).to_parquet(
+        tmp_path / "latent.parquet"
+    )
+    write_json(tmp_path / "metrics.json", {"auc_top10": 0.5, "n_batches": 2})
+    (tmp_path / "config.resolved.toml").write_text('seed = 7\n[oracle]\nkind = "named"\nname = "osimertinib_mpo"\n')
+    append_event(tmp_path / "events.jsonl", {"event": "batch", "batch": 0})
+    inputs = {"config": tmp_path / "config.resolved.toml"}
+    write_manifest(
+        tmp_path, kind="optimise", inputs=inputs, seed=7, device="cpu", seconds=1.5, citations=["A. Author 1999"]
+    )
+    return tmp_path
+
+
+class Elements(HTMLParser):
+    """Counts elements, and fails on one that is closed but not open."""
+
+    VOID = {"meta", "input", "br", "link"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def count(self, tag: str, **attributes: str) -> int:
+        return sum(t == tag and attributes.items() <= a.items() for t, a in self.seen)
+
+
+def page_of(run_dir: Path) -> str:
+    return write_report(run_dir).read_text(encoding="utf-8")
+
+
+def test_page_shows_everything_the_run_left(run_dir: Path) -> None:
+    page = page_of(run_dir)
+    elements = Elements(page)
+    assert elements.open == []
+    assert elements.count("article") == 4  # six molecules, one without a score and one infeasible
+    assert elements.count("svg", **{"class": "chart"}) == 2
+    assert "osimertinib_mpo" in page
+    assert "seed = 7" in page
+    assert "A. Author 1999" in page
+    assert "Not on this page" not in page
+    assert page.index("CN1CCC[C@H]1c1cccnc1") < page.index("CC(=O)Nc1ccc(O)cc1")
+
+
+def test_page_opens_offline(run_dir: Path) -> None:
+    page = page_of(run_dir)
+    elements = Elements(page)
+    assert not [a for _, a in elements.seen if "src" in a or "href" in a]
+    assert "@import" not in page
+    assert "url(" not in page.replace("createObjectURL(", "").replace("revokeObjectURL(", "")
+
+
+def test_page_holds_the_table_as_valid_json(run_dir: Path) -> None:
+    data = json.loads(re.search(r"const DATA = (.*?);\n", page_of(run_dir)).group(1))  # type: ignore[union-attr]
+    assert data["columns"][:3] == ["call", "value", "smiles"]
+    assert [row[2] for row in data["rows"]] == SMILES
+    assert data["rows"][2][1] is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["molecules.parquet", "metrics.json", "manifest.json", "config.resolved.toml", "events.jsonl", "latent.parquet"],
+)
+def test_missing_and_damaged_parts_are_said(run_dir: Path, name: str) -> None:
+    (run_dir / name).write_bytes(b"\x00 not what it should be [\n\n{}\n")
+    assert name in page_of(run_dir)
+    (run_dir / name).unlink()
+    page = page_of(run_dir)
+    assert f"{name} is not there" in page
+    assert Elements(page).open == []
+
+
+def test_nothing_scored_still_gives_a_page(run_dir: Path) -> None:
+    frame = pd.read_parquet(run_dir / "molecules.parquet").assign(value=math.nan)
+    frame.to_parquet(run_dir / "molecules.parquet")
+    assert Elements(page_of(run_dir)).count("article") == 0
+    frame.head(0).to_parquet(run_dir / "molecules.parquet")
+    assert "What was run" in page_of(run_dir)
+
+
+def test_hostile_text_stays_text(run_dir: Path) -> None:
+    frame = pd.read_parquet(run_dir / "molecules.parquet")
+    frame.loc[3, "proposer"] = "</script><script>alert(1)</script>"
+    frame.to_parquet(run_dir / "molecules.parquet")
+    page = page_of(run_dir)
+    assert Elements(page).count("script") == 1
+    assert "<script>alert" not in page
+
+
+def test_a_constant_score_and_one_molecule_can_be_drawn(run_dir: Path) -> None:
+    frame = pd.read_parquet(run_dir / "molecules.parquet").assign(value=0.0)
+    frame.to_parquet(run_dir / "molecules.parquet")
+    assert "nan" not in page_of(run_dir).lower().replace("nanochat", "").split("const data")[0].split("<main>")[1]
+    frame.head(1).to_parquet(run_dir / "molecules.parquet")
+    assert Elements(page_of(run_dir)).count("article") == 1
+
+
+def test_training_run_shows_its_curves(tmp_path: Path) -> None:
+    for step in range(5):
+        append_event(tmp_path / "events.jsonl", {"step": step, "loss": 30.0 - step, "rate": 4.0})
+    page = page_of(tmp_path)
+    assert Elements(page).count("svg", **{"class": "chart"}) == 2
+    assert "molecules.parquet is not there" in page
+
+
+def test_no_run_directory_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such directory"):
+        write_report(tmp_path / "absent")
+    with pytest.raises(DataError, match="is it a run directory"):
+        write_report(tmp_path)
+
+
+def test_best_molecules_are_feasible_scored_and_in_order(run_dir: Path) -> None:
+    best = best_molecules(read_run(run_dir).molecules, 10)
+    assert list(best["call"]) == [4, 5, 2, 1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 10])
+def test_running_best_equals_sorting(k: int) -> None:
+    values = np.random.default_rng(k).normal(size=50)
+    expected = [np.sort(values[: i + 1])[-k:].mean() for i in range(50)]
+    np.testing.assert_allclose(running_best(list(values), k), expected)
+    assert running_best([math.nan, 1.0, math.nan], 1)[1:] == [1.0, 1.0]
+
+
+def test_table_escapes_what_could_end_a_script() -> None:
+    frame = pd.DataFrame({"call": [1], "smiles": ["</script>"], "value": [math.inf]})
+    assert "<" not in table_rows(frame)
+    assert json.loads(table_rows(frame))["rows"] == [[1, None, "</script>"]]
