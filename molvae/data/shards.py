@@ -7,6 +7,7 @@ A prepared directory holds, for each split, `SPLIT.tokens.npy` (all ids concaten
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,72 +26,100 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class ShardWriter:
-    """Writes one split molecule by molecule with constant memory; nothing appears under the final name until it is whole.
+    """Writes one split molecule by molecule with constant memory; nothing has the final name until it is whole.
 
     Used as a context manager; an exception inside leaves no files.
+
+    Args:
+        directory: the prepared directory.
+        split: name of the split.
+        vocabulary_size: decides the type of the ids (uint8 up to 256 tokens).
+        n_properties: numbers that come with each molecule.
     """
 
-    def __init__(self, directory: str | Path, split: str, vocabulary_size: int) -> None:
+    def __init__(self, directory: str | Path, split: str, vocabulary_size: int, n_properties: int = 0) -> None:
         self.directory, self.split = Path(directory), split
         self.dtype = np.dtype(np.uint8 if vocabulary_size <= 256 else np.uint16)
-        self.lengths: list[Array] = []
-        self.n_molecules = 0
+        self.n_properties = n_properties
+        self.n_molecules = self.n_tokens = 0
 
     def __enter__(self) -> ShardWriter:
         self._stack = ExitStack()
-        self._tokens = self._stack.enter_context(_GrowingArray(self.directory / f"{self.split}.tokens.npy", self.dtype))
+        base, enter = self.directory / self.split, self._stack.enter_context
+        try:
+            self._tokens = enter(_GrowingArray(base.with_name(f"{self.split}.tokens.npy"), self.dtype))
+            self._offsets = enter(_GrowingArray(base.with_name(f"{self.split}.offsets.npy"), np.dtype(np.int64)))
+            if self.n_properties:
+                path = base.with_name(f"{self.split}.properties.npy")
+                self._properties = enter(_GrowingArray(path, np.dtype(np.float32), self.n_properties))
+            self._offsets.append(np.zeros(1))
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
         return self
 
-    def append(self, ids: Array) -> None:
-        """Add one molecule: ids (T,), the last of them EOS."""
-        self.extend(ids, [len(ids)])
+    def append(self, ids: Array, properties: Array | None = None) -> None:
+        """Add one molecule: ids (T,), the last of them EOS, and its properties (P,) if there are any."""
+        self.extend(ids, [len(ids)], None if properties is None else np.asarray(properties)[None])
 
-    def extend(self, ids: Array, lengths: Sequence[int] | Array) -> None:
-        """Add many molecules at once: concatenated ids (sum of lengths,), each molecule ending with EOS."""
-        sizes = np.asarray(lengths, dtype=np.uint16)
-        if len(sizes) == 0:
+    def extend(self, ids: Array, lengths: Sequence[int] | Array, properties: Array | None = None) -> None:
+        """Add many molecules at once.
+
+        Args:
+            ids: concatenated ids (sum of lengths,), each molecule ending with EOS.
+            lengths: (M,) ids of each molecule.
+            properties: (M, P) numbers; needed if, and only if, the writer was made for P > 0.
+        """
+        ends = np.cumsum(lengths, dtype=np.int64)
+        if len(ends) == 0:
             return
-        if int(sizes.sum()) != len(ids) or np.any(np.asarray(ids)[np.cumsum(sizes, dtype=np.int64) - 1] != EOS):
+        if ends[-1] != len(ids) or np.any(np.asarray(ids)[ends - 1] != EOS):
             raise DataError(f"{self.split}: lengths do not fit the ids, or a molecule does not end with [eos]")
+        if (0 if properties is None else np.shape(properties)[1]) != self.n_properties:
+            raise DataError(f"{self.split}: expected {self.n_properties} properties for each molecule")
         self._tokens.append(ids)
-        self.lengths.append(sizes)
-        self.n_molecules += len(sizes)
+        self._offsets.append(self.n_tokens + ends)
+        if properties is not None and self.n_properties:
+            self._properties.append(properties)
+        self.n_molecules += len(ends)
+        self.n_tokens += len(ids)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            offsets = np.zeros(self.n_molecules + 1, dtype=np.int64)
-            if self.lengths:
-                np.cumsum(np.concatenate(self.lengths), dtype=np.int64, out=offsets[1:])
-            with atomic_path(self.directory / f"{self.split}.offsets.npy") as path, open(path, "wb") as handle:
-                np.save(handle, offsets)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.__exit__(kind, error, trace)
 
 
 class _GrowingArray:
-    """A 1-D .npy file whose length is known only at the end; the header is rewritten in place, padded to a fixed size."""
+    """A .npy file whose number of rows is known only at the end; the header, of fixed size, is written last."""
 
     HEADER_BYTES = 128
 
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self.path, self.dtype, self.size = path, dtype, 0
+    def __init__(self, path: Path, dtype: np.dtype[Any], width: int | None = None) -> None:
+        self.path, self.dtype, self.width, self.n_rows = path, dtype, width, 0
 
     def __enter__(self) -> _GrowingArray:
         self._stack = ExitStack()
         temporary = self._stack.enter_context(atomic_path(self.path))
-        self._handle = self._stack.enter_context(open(temporary, "wb"))
-        self._handle.write(b"\0" * self.HEADER_BYTES)
+        try:
+            self._handle = self._stack.enter_context(open(temporary, "wb"))
+            self._handle.write(b"\0" * self.HEADER_BYTES)
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
         return self
 
     def append(self, values: Array) -> None:
         self._handle.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
-        self.size += len(values)
+        self.n_rows += len(values)
 
     def __exit__(self, *exc: Any) -> None:
         if exc[0] is None:
-            fields = f"{{'descr': {npy.dtype_to_descr(self.dtype)!r}, 'fortran_order': False, 'shape': ({self.size},), }}"
+            shape = (self.n_rows,) if self.width is None else (self.n_rows, self.width)
+            fields = {"descr": npy.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
             self._handle.seek(0)
             self._handle.write(b"\x93NUMPY\x01\x00" + (self.HEADER_BYTES - 10).to_bytes(2, "little"))
-            self._handle.write(fields.ljust(self.HEADER_BYTES - 11).encode("latin1") + b"\n")
+            self._handle.write(repr(fields).ljust(self.HEADER_BYTES - 11).encode("latin1") + b"\n")
         self._stack.__exit__(*exc)
 
 
@@ -122,10 +151,13 @@ class TokenShards:
         except (OSError, ValueError) as error:
             found = sorted(p.name.split(".")[0] for p in base.glob("*.tokens.npy"))
             raise DataError(
-                f"{base}: no prepared split {split!r} (found: {', '.join(found) or 'none'}); run `molvae prepare` ({error})"
+                f"{base}: no prepared split {split!r} (found: {', '.join(found) or 'none'}); "
+                f"run `molvae prepare` ({error})"
             ) from error
         if len(offsets) == 0 or offsets[-1] != len(tokens):
-            raise DataError(f"{base}: split {split!r} is damaged (offsets and tokens disagree); run `molvae prepare` again")
+            raise DataError(
+                f"{base}: split {split!r} is damaged (offsets and tokens disagree); run `molvae prepare` again"
+            )
         path = base / f"{split}.properties.npy"
         return cls(tokens, offsets, np.load(path, mmap_mode="r") if path.exists() else None)
 

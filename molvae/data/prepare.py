@@ -1,0 +1,344 @@
+"""Molecule files in, a prepared directory out: what `molvae prepare` does.
+
+1. chunks: rows are read as a stream, and worker processes parse, standardise, filter, split and tokenise them;
+2. duplicates: equal canonical SMILES are found by partitions on disk; the first in the input stays;
+3. vocabulary: the tokens of the train split, or the given vocabulary of an existing model;
+4. shards: ids of the known tokens, one pair of files for each split; every row left out goes to `dropped.csv`.
+
+Memory depends on the chunk size and not on the input. Step 1 is where the time goes: its chunks stay on disk until all
+is done, so the same command takes up a run that was killed. The result depends on the input and the settings only.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from molvae.chem.molecules import Standardiser
+from molvae.core.config import Spec
+from molvae.core.errors import ConfigError, DataError, Interrupted
+from molvae.core.files import read_json, sha256_file, write_json
+from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
+from molvae.data.assemble import Assembled, assemble
+from molvae.data.chunks import Chunk, Recipe, make_chunk
+from molvae.data.readers import Row, batches_of, check_columns, count_rows
+from molvae.data.shards import TokenShards, read_manifest
+from molvae.data.splits import ColumnSplit, RandomSplit, Split
+from molvae.data.workers import map_batches
+from molvae.tokens.tokenizer import Tokenizer, default_constraints
+
+log = logging.getLogger("molvae")
+
+WORK = ".prepare"  # chunks of an unfinished run, inside the output directory
+ROWS_PER_CHUNK = 2000
+
+
+class PrepareConfig(Spec):
+    """What to prepare, and how.
+
+    Args:
+        inputs: .smi, .csv, .tsv or .parquet files, plain or .gz, taken as one input in this order.
+        output: the prepared directory.
+        smiles_column: column of the SMILES.
+        split: how molecules are split.
+        properties: numeric columns to keep beside the molecules; an empty cell is NaN.
+        charges, fragments, stereo: see `molvae.chem.molecules.Standardiser`.
+        max_length: longest sequence in tokens, the end token included.
+        elements: symbols of the elements allowed; None allows all.
+        min_heavy_atoms, max_heavy_atoms: bounds, both allowed values themselves.
+        vocabulary: a model or prepared directory, or a vocabulary.json, whose tokens, maximum length, standardisation
+            and SELFIES constraints are used instead of making new ones.
+        workers: processes; None is one for each CPU, 0 works in this process.
+        overwrite: replace what was prepared in `output` with other settings.
+    """
+
+    inputs: tuple[Path, ...] = Field(min_length=1)
+    output: Path
+    smiles_column: str = "smiles"
+    split: Split = RandomSplit()
+    properties: tuple[str, ...] = ()
+    charges: Literal["keep", "neutralise"] = "keep"
+    fragments: Literal["largest", "reject"] = "reject"
+    stereo: Literal["keep", "drop"] = "keep"
+    max_length: int = Field(80, ge=2, le=4096)
+    elements: tuple[str, ...] | None = None
+    min_heavy_atoms: int = Field(1, ge=1)
+    max_heavy_atoms: int | None = Field(None, ge=1)
+    vocabulary: Path | None = None
+    workers: int | None = Field(None, ge=0)
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What came out.
+
+    Attributes:
+        output: the prepared directory.
+        n_rows: rows read.
+        splits: molecules in each split.
+        dropped: rows left out, by reason; n_rows = sum of splits + sum of dropped.
+        unknown_tokens: molecules left out because of each token that the vocabulary lacks.
+        vocabulary_size: tokens, the special ones included.
+        max_length: longest sequence allowed, the end token included.
+        seconds: wall time, over all parts of a resumed run.
+    """
+
+    output: Path
+    n_rows: int
+    splits: dict[str, int]
+    dropped: dict[str, int]
+    unknown_tokens: dict[str, int]
+    vocabulary_size: int
+    max_length: int
+    seconds: float
+
+    def __str__(self) -> str:
+        kept = sum(self.splits.values())
+        lines = [f"{self.output}: {kept:,} of {self.n_rows:,} rows kept, {self.vocabulary_size} tokens"]
+        lines += [f"  {name:<12}{n:>12,} molecules" for name, n in self.splits.items()]
+        lines += [f"  dropped {n:>16,} {reason}" for reason, n in self.dropped.items()]
+        if self.dropped:
+            lines.append(f"  every row that was left out: {self.output / 'dropped.csv'}")
+        return "\n".join(lines)
+
+
+def prepare(config: PrepareConfig) -> PrepareReport:
+    """Prepare molecules for training; takes up a run that was killed, and does nothing if all is done.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+        DataError: an input cannot be used, or `output` holds something prepared with other settings.
+        Interrupted: Ctrl-C or SIGTERM; the same command goes on from there.
+    """
+    columns = _columns(config)
+    for path in config.inputs:
+        check_columns(path, columns)
+    tokenizer = _given_tokenizer(config)
+    settings = _settings(config, tokenizer)
+    if _already_done(config, settings):
+        log.info("%s is already prepared", config.output)
+        return read_report(config.output)
+    run = _Run.open(config.output / WORK, settings)
+    with StopFlag() as stop:
+        _make_chunks(config, tokenizer, columns, run, stop)
+        result = _assemble(config, tokenizer, run, stop)
+    _write_manifest(config, settings, result, run.seconds)
+    shutil.rmtree(run.directory)
+    return read_report(config.output)
+
+
+def read_report(directory: str | Path) -> PrepareReport:
+    """What was reported when a directory was prepared.
+
+    Raises:
+        DataError: it is not wholly prepared.
+    """
+    manifest = read_manifest(directory)
+    names = [field.name for field in fields(PrepareReport) if field.name != "output"]
+    if missing := [name for name in names if name not in manifest]:
+        raise DataError(f"{directory}: its manifest has no {missing[0]!r}; run `molvae prepare` again")
+    return PrepareReport(Path(directory), **{name: manifest[name] for name in names})
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def _columns(config: PrepareConfig) -> list[str]:
+    """SMILES, split and property columns; without a split column the SMILES column stands in its place."""
+    split = config.split.column if isinstance(config.split, ColumnSplit) else config.smiles_column
+    return [config.smiles_column, split, *config.properties]
+
+
+def _given_tokenizer(config: PrepareConfig) -> Tokenizer | None:
+    """The tokenizer of `config.vocabulary`, after checking that the other settings do not contradict it."""
+    if config.vocabulary is None:
+        return None
+    path = config.vocabulary / "vocabulary.json" if config.vocabulary.is_dir() else config.vocabulary
+    tokenizer = Tokenizer.load(path)
+    given = {"max_length": tokenizer.max_length, **asdict(tokenizer.standardiser)}
+    wrong = [f"{n} = {getattr(config, n)!r}, but {path} was made with {v!r}" for n, v in given.items()
+             if n in config.model_fields_set and getattr(config, n) != v]  # fmt: skip
+    if wrong:
+        raise ConfigError("\n".join([*wrong, "leave these out to take over what the vocabulary was made with"]))
+    return tokenizer
+
+
+def _settings(config: PrepareConfig, tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """All that the result depends on, as JSON."""
+    settings = config.model_dump(mode="json", exclude={"inputs", "output", "workers", "overwrite", "vocabulary"})
+    if tokenizer is not None:
+        settings |= {"max_length": tokenizer.max_length, **asdict(tokenizer.standardiser)}
+        settings["vocabulary"] = tokenizer.vocabulary.sha256
+        settings["constraints"] = tokenizer.constraints
+    settings["inputs"] = [sha256_file(path) for path in config.inputs]
+    settings["rows_per_chunk"] = ROWS_PER_CHUNK
+    return settings | {name: versions()[name] for name in ("rdkit", "selfies")}
+
+
+def _already_done(config: PrepareConfig, settings: dict[str, Any]) -> bool:
+    """Whether `output` holds the result; what was prepared with other settings is removed if that is allowed."""
+    if not (config.output / "manifest.json").exists():
+        return False
+    manifest = read_manifest(config.output)
+    before = manifest.get("settings", {})
+    other = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+    if not other:
+        for split in manifest["splits"]:
+            TokenShards.open(config.output, split)
+        return True
+    if not config.overwrite:
+        raise DataError(
+            f"{config.output}: was prepared with other settings ({', '.join(other)} differ); "
+            "choose another output, or allow it to be overwritten (overwrite = true, --overwrite)"
+        )
+    (config.output / "manifest.json").unlink()  # first: without it the directory is not taken for prepared
+    for pattern in ("*.tokens.npy", "*.offsets.npy", "*.properties.npy", "vocabulary.json", "dropped.csv"):
+        for path in config.output.glob(pattern):
+            path.unlink()
+    return False
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """The working directory of an unfinished run: chunk files, and how far it has come."""
+
+    def __init__(self, directory: Path, settings: dict[str, Any], n_chunks: int | None, seconds: float) -> None:
+        self.directory, self.settings, self.n_chunks = directory, settings, n_chunks
+        self._before, self._started = seconds, time.monotonic()
+
+    @classmethod
+    def open(cls, directory: Path, settings: dict[str, Any]) -> _Run:
+        """Take up what is there if it was made with the same settings, else begin anew."""
+        try:
+            state = read_json(directory / "state.json")
+        except (OSError, ValueError):
+            state = {}
+        if state.get("settings") == settings:
+            log.info("taking up the unfinished run in %s", directory)
+            return cls(directory, settings, state["n_chunks"], state["seconds"])
+        shutil.rmtree(directory, ignore_errors=True)
+        run = cls(directory, settings, None, 0.0)
+        run.save()
+        return run
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def save(self) -> None:
+        state = {"settings": self.settings, "n_chunks": self.n_chunks, "seconds": self.seconds}
+        write_json(self.directory / "state.json", state)
+
+    def chunk(self, index: int) -> Path:
+        return self.directory / f"chunk-{index:08d}.npz"
+
+    def stop(self) -> Interrupted:
+        self.save()
+        return Interrupted(f"stopped; what is done is kept in {self.directory}, the same command goes on from there")
+
+
+def _make_chunks(
+    config: PrepareConfig, tokenizer: Tokenizer | None, columns: list[str], run: _Run, stop: StopFlag
+) -> None:
+    """Step 1: all chunk files that are not there yet."""
+    if run.n_chunks is not None:
+        return
+    work = partial(make_chunk, _recipe(config, tokenizer))
+    workers = usable_cpus() if config.workers is None else config.workers
+    total = sum(count_rows(path) for path in config.inputs)
+    n_chunks = n_dropped = 0
+    with progress(total, "preparing", "molecules") as bar:
+
+        def missing() -> Iterator[tuple[int, list[tuple[int, Row]]]]:
+            nonlocal n_chunks
+            for n_chunks, batch in enumerate(batches_of(config.inputs, columns, ROWS_PER_CHUNK), start=1):
+                if run.chunk(n_chunks - 1).exists():
+                    bar.advance(len(batch))
+                else:
+                    yield n_chunks - 1, batch
+
+        for index, chunk in map_batches(work, missing(), workers):
+            chunk.save(run.chunk(index))
+            run.save()
+            n_dropped += len(chunk.dropped)
+            bar.advance(len(chunk) + len(chunk.dropped), dropped=n_dropped)
+            if stop.stopped:
+                raise run.stop()
+    run.n_chunks = n_chunks
+    run.save()
+
+
+def _assemble(config: PrepareConfig, tokenizer: Tokenizer | None, run: _Run, stop: StopFlag) -> Assembled:
+    """Steps 2 to 4."""
+    n_chunks = run.n_chunks or 0
+    passes = 2 if tokenizer else 3
+    with progress(passes * n_chunks, "writing", "chunks") as bar:
+
+        def chunks() -> Iterator[Chunk]:
+            for index in range(n_chunks):
+                if stop.stopped:
+                    raise run.stop()
+                yield Chunk.load(run.chunk(index))
+                bar.advance()
+
+        recipe = _recipe(config, tokenizer)
+        fresh = partial(
+            Tokenizer, max_length=recipe.max_length, standardiser=recipe.standardiser, constraints=recipe.constraints
+        )
+        return assemble(
+            chunks,
+            at_most=n_chunks * ROWS_PER_CHUNK,
+            work=run.directory,
+            output=config.output,
+            sources=[path.name for path in config.inputs],
+            tokenizer=tokenizer or fresh,
+            n_properties=len(config.properties),
+        )
+
+
+def _recipe(config: PrepareConfig, tokenizer: Tokenizer | None) -> Recipe:
+    own = Standardiser(config.charges, config.fragments, config.stereo)
+    return Recipe(
+        standardiser=tokenizer.standardiser if tokenizer else own,
+        constraints=tokenizer.constraints if tokenizer else default_constraints(),
+        split=config.split,
+        max_length=tokenizer.max_length if tokenizer else config.max_length,
+        elements=None if config.elements is None else frozenset(config.elements),
+        min_heavy_atoms=config.min_heavy_atoms,
+        max_heavy_atoms=config.max_heavy_atoms,
+        properties=config.properties,
+    )
+
+
+def _write_manifest(config: PrepareConfig, settings: dict[str, Any], result: Assembled, seconds: float) -> None:
+    tokenizer = result.tokenizer
+    write_manifest(
+        config.output,
+        kind="prepare",
+        inputs={path.name: path for path in config.inputs},
+        seed=getattr(config.split, "seed", None),
+        device="cpu",
+        seconds=seconds,
+        n_rows=result.n_rows,
+        splits=result.splits,
+        tokens=result.tokens,
+        longest=result.longest,
+        dropped=result.dropped,
+        unknown_tokens=result.unknown_tokens,
+        vocabulary_size=len(tokenizer.vocabulary),
+        vocabulary_sha256=tokenizer.vocabulary.sha256,
+        max_length=tokenizer.max_length,
+        properties=list(config.properties),
+        settings=settings,
+    )

@@ -1,0 +1,228 @@
+"""Molecule files read as a stream: .smi, .csv, .tsv and .parquet, each plain or gzipped.
+
+A .smi file has no header: the first field of a line is the SMILES, the rest its name. The others name their columns.
+Whatever is wrong with a file as a whole is a `DataError`; what is wrong with one row is left to whoever uses the row.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+from molvae.core.config import did_you_mean
+from molvae.core.errors import DataError
+
+Kind = Literal["smi", "csv", "tsv", "parquet"]
+SUFFIXES: dict[str, Kind] = {
+    ".smi": "smi", ".smiles": "smi", ".txt": "smi",
+    ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+SMI_COLUMNS = ["smiles", "name"]
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+PARQUET_ROWS_AT_ONCE = 4096
+LONGEST_CELL_CHARACTERS = 1_000_000  # a longer one is an unclosed quote
+
+
+class Row(NamedTuple):
+    """One row of a file: its number (data rows from 1; for .smi the line) and the cells asked for ("" where empty)."""
+
+    number: int
+    cells: tuple[str, ...]
+
+
+def kind_of(path: str | Path) -> Kind:
+    """The format of a file by its name, .gz left out.
+
+    Raises:
+        DataError: the name ends in nothing known.
+    """
+    name = Path(path).name.lower().removesuffix(".gz")
+    for suffix, kind in SUFFIXES.items():
+        if name.endswith(suffix):
+            return kind
+    known = ", ".join(SUFFIXES)
+    raise DataError(f"{path}: unknown kind of file; expected a name ending in {known} (or one of these and .gz)")
+
+
+def column_names(path: str | Path) -> list[str]:
+    """The columns a file has.
+
+    Raises:
+        DataError: the file is missing, empty, damaged or of an unknown kind.
+    """
+    kind = kind_of(path)
+    with _opened(path) as handle:
+        if kind == "smi":
+            if not handle.read(1):
+                raise DataError(f"{path}: is empty")
+            return SMI_COLUMNS
+        if kind == "parquet":
+            return [str(name) for name in _parquet(handle).schema_arrow.names]
+        header = next(_csv_rows(handle, kind), None)
+        if not header:
+            raise DataError(f"{path}: is empty; expected a header line with the names of the columns")
+        return header
+
+
+def check_columns(path: str | Path, wanted: Sequence[str]) -> None:
+    """Make sure that a file has the columns asked for.
+
+    Raises:
+        DataError: one is missing; the message lists those there are and the likeliest one.
+    """
+    found = column_names(path)
+    missing = [name for name in wanted if name not in found]
+    if not missing:
+        return
+    name = missing[0]
+    same = [c for c in found if c.lower() == name.lower()]
+    hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(name, found)
+    headless = " (a .smi file has no header and only these)" if kind_of(path) == "smi" else ""
+    shown = ", ".join(found[:30]) + (", ..." if len(found) > 30 else "")
+    raise DataError(f"{path}: has no column {name!r}; its columns are: {shown}{headless}{hint}")
+
+
+def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Stream the cells of some columns; memory does not depend on the length of the file.
+
+    Raises:
+        DataError: the file is missing, empty or damaged, or lacks a column.
+    """
+    check_columns(path, columns)
+    kind = kind_of(path)
+    number = 0
+    try:
+        with _opened(path) as handle:
+            if kind == "parquet":
+                rows = _parquet_rows(handle, columns)
+            elif kind == "smi":
+                rows = _smi_rows(handle, columns)
+            else:
+                rows = _delimited_rows(handle, kind, columns)
+            for number, cells in rows:
+                yield Row(number, cells)
+    except DataError as error:
+        raise DataError(f"{error} (after row {number:,})" if number else str(error)) from error
+    if number == 0:
+        raise DataError(f"{path}: holds no rows")
+
+
+def count_rows(path: str | Path) -> int:
+    """Number of rows, for showing progress: exact for parquet, else the number of lines (a cell may hold several)."""
+    with _opened(path) as handle:
+        if kind_of(path) == "parquet":
+            return int(_parquet(handle).metadata.num_rows)
+        lines, last = 0, b"\n"
+        while piece := handle.read(1 << 20):
+            lines, last = lines + piece.count(b"\n"), piece[-1:]
+        lines += last != b"\n"
+        return lines if kind_of(path) == "smi" else max(lines - 1, 0)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unzipped (told by its first bytes, since names lie); faults of the file become DataError."""
+    try:
+        with open(path, "rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if not zipped:
+                if str(path).lower().endswith(".gz"):
+                    raise DataError(f"{path}: is named .gz but is not gzip (an HTML error page, or half a download?)")
+                yield raw
+                return
+            with gzip.open(raw) as unzipped:
+                yield unzipped  # type: ignore[misc]  # GzipFile reads like a binary file
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: its gzip data are damaged or cut short ({error}); fetch or copy it again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _text(handle: IO[bytes]) -> io.TextIOWrapper:
+    # A byte that is no UTF-8 becomes U+FFFD: it spoils its own row, which is then reported, and not the file.
+    return io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline="")
+
+
+def _smi_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for number, line in enumerate(_text(handle), start=1):
+        fields = line.split(None, 1)
+        if fields:
+            both = {"smiles": fields[0], "name": fields[1].strip() if len(fields) > 1 else ""}
+            yield number, tuple(both[name] for name in columns)
+
+
+def _csv_rows(handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
+    csv.field_size_limit(LONGEST_CELL_CHARACTERS)
+    reader = csv.reader(_text(handle), delimiter=DELIMITERS[kind])
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"line {reader.line_num}: is not valid {kind.upper()} ({error}; an unclosed quote?)"
+            ) from error
+
+
+def _delimited_rows(handle: IO[bytes], kind: Kind, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    rows = _csv_rows(handle, kind)
+    header = next(rows)
+    places = [header.index(name) for name in columns]
+    for number, row in enumerate(filter(None, rows), start=1):
+        yield number, tuple(row[i].strip() if i < len(row) else "" for i in places)
+
+
+def _parquet(handle: IO[bytes]) -> Any:
+    import pyarrow.lib
+    import pyarrow.parquet
+
+    if isinstance(handle, gzip.GzipFile):  # parquet is read from its end, which a gzip stream cannot offer cheaply
+        plain = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the reader
+        shutil.copyfileobj(handle, plain)
+        plain.seek(0)
+        handle = plain
+    try:
+        return pyarrow.parquet.ParquetFile(handle)
+    except pyarrow.lib.ArrowException as error:
+        raise DataError(f"{getattr(handle, 'name', 'file')}: is not a readable parquet file ({error})") from error
+
+
+def _parquet_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    import pyarrow.lib
+
+    names = list(dict.fromkeys(columns))
+    number = 0
+    try:
+        for batch in _parquet(handle).iter_batches(PARQUET_ROWS_AT_ONCE, columns=names):
+            cells = {name: batch.column(name).to_pylist() for name in names}
+            for row in zip(*(cells[name] for name in columns), strict=True):
+                number += 1
+                yield number, tuple("" if value is None else str(value).strip() for value in row)
+    except pyarrow.lib.ArrowException as error:
+        raise DataError(f"damaged parquet file ({error})") from error
+
+
+def batches_of(paths: Sequence[Path], columns: Sequence[str], size: int) -> Iterator[list[tuple[int, Row]]]:
+    """Rows of several files, each with the index of its file, in lists of `size`."""
+    rows = chain.from_iterable(((i, row) for row in read_rows(path, columns)) for i, path in enumerate(paths))
+    batch: list[tuple[int, Row]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
