@@ -115,4 +115,4 @@ class Tokenizer:
                 dict(value["constraints"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: not a vocabulary written by molvae ({error}); fetch or train it again") from error
+            raise CheckpointError(f"{path}: not a vocabulary written by molvae ({error}); fetch it again") from error

@@ -32,7 +32,7 @@ class Vocabulary:
 
     @classmethod
     def from_symbols(cls, symbols: Iterable[str]) -> Vocabulary:
-        """The vocabulary of all distinct `symbols`, in sorted order, so that it does not depend on the input's order."""
+        """The vocabulary of all distinct `symbols`, sorted, so that it does not depend on the input's order."""
         return cls((*SPECIAL, *sorted(set(symbols) - set(SPECIAL))))
 
     def __len__(self) -> int:

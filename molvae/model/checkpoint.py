@@ -1,0 +1,78 @@
+"""Checkpoints: weights in safetensors, everything else in JSON, checked by SHA-256; no pickle anywhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from molvae.core.errors import CheckpointError
+from molvae.core.files import atomic_path, read_json, sha256_file, write_json
+from molvae.model.vae import SequenceVAE, VAESpec
+
+FORMAT_VERSION = 1
+WEIGHTS, DESCRIPTION, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"
+
+
+def save_checkpoint(
+    directory: str | Path,
+    model: SequenceVAE,
+    vocabulary_file: str | Path,
+    info: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a model directory: weights (stored as `dtype`), description with their sha256, and vocabulary.
+
+    The description is written last, so a directory without a fitting one is recognised as unfinished.
+    """
+    base = Path(directory)
+    base.mkdir(parents=True, exist_ok=True)
+    with atomic_path(base / VOCABULARY) as path:
+        shutil.copyfile(vocabulary_file, path)
+    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
+    with atomic_path(base / WEIGHTS) as path:
+        save_file(weights, path)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "spec": model.spec.model_dump(),
+        "n_tokens": model.n_tokens,
+        "sha256": {name: sha256_file(base / name) for name in (WEIGHTS, VOCABULARY)},
+        **info,
+    }
+    write_json(base / DESCRIPTION, description)
+
+
+def load_checkpoint(directory: str | Path, device: torch.device | str = "cpu") -> tuple[SequenceVAE, dict[str, Any]]:
+    """The model in evaluation mode, and its description.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or of another format version.
+    """
+    base = Path(directory)
+    try:
+        info: dict[str, Any] = read_json(base / DESCRIPTION)
+        if info["format_version"] != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{base}: format version {info['format_version']}, this molvae reads {FORMAT_VERSION}; update molvae"
+            )
+        for name, expected in info["sha256"].items():
+            if sha256_file(base / name) != expected:
+                raise CheckpointError(
+                    f"{base / name} is damaged (its sha256 differs from {DESCRIPTION}); fetch it again"
+                )
+        model = SequenceVAE(VAESpec.model_validate(info["spec"]), info["n_tokens"])
+        weights = load_file(base / WEIGHTS, device="cpu")
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+    except CheckpointError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{base}: not a model directory, {Path(error.filename).name} is missing") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
+        raise CheckpointError(f"{base}: cannot be read as a model ({error}); fetch or train it again") from error
+    return model.to(device).eval(), info

@@ -1,0 +1,73 @@
+"""Device, precision, threads and processes of a training run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+from molvae.core.runtime import pick_device
+from molvae.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a run computes. `low_precision`: matrix products in bfloat16."""
+
+    device: torch.device
+    low_precision: bool
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and logs."""
+        return self.rank == 0
+
+
+def set_up(config: TrainConfig) -> Hardware:
+    """Threads, device, precision, and the process group when started by torchrun.
+
+    Raises:
+        DeviceError: the configured device is not there.
+    """
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = pick_device(config.device)
+    if device.type == "cuda" and world_size > 1:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts; cuDNN's GRU wants it
+        torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+    if world_size > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    low = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16(device))
+    return Hardware(device, low, rank, world_size)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has matrix instructions for bfloat16, so that it pays."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory for the next step.
+
+    By default large blocks go back to the kernel at once, and each step pays the page faults again: a third of the
+    step's time for this model. Elsewhere than on glibc nothing happens.
+    """
+    m_trim_threshold, m_mmap_max = -1, -4  # from malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)

@@ -1,0 +1,121 @@
+"""What a run needs to go on as if it had never stopped: model, optimiser, step.
+
+The order of the molecules and the noise are functions of the step, so they need no state.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from molvae.core.errors import CheckpointError, TrainingError
+from molvae.core.files import atomic_path
+from molvae.training.config import OptimiserSpec
+
+
+def build_optimiser(model: nn.Module, spec: OptimiserSpec) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices only."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def learning_rate(spec: OptimiserSpec, step: int, n_steps: int) -> float:
+    """Linear warm-up, then cosine decay to `final_fraction` of the highest (Loshchilov and Hutter 2017, eq. 5)."""
+    if step < spec.warmup_steps:
+        return spec.learning_rate * (step + 1) / spec.warmup_steps
+    progress = min(1.0, (step - spec.warmup_steps) / max(1, n_steps - spec.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return spec.learning_rate * (spec.final_fraction + (1 - spec.final_fraction) * cosine)
+
+
+@dataclass
+class TrainState:
+    """Model, optimiser and position.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: wall time spent so far, over all parts of the run.
+    """
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Write everything, tensors and plain types only, so that `weights_only=True` reads it."""
+        value = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(value, temporary)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: the file is damaged or belongs to another model.
+        """
+        try:
+            value: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            self.model.load_state_dict(value["model"])
+            self.optimiser.load_state_dict(value["optimiser"])
+            self.step, self.seconds = int(value["step"]), float(value["seconds"])
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+            raise CheckpointError(f"{path}: cannot resume from it ({error}); start again with --fresh") from error
+
+
+@dataclass
+class NanGuard:
+    """Goes back to the last good state when the loss or a gradient is not finite.
+
+    Keeps a copy of the state every `every` good steps. The step that failed is not tried again, since it would fail alike:
+    its noise and its batch are functions of its number. Training goes on behind it.
+    """
+
+    every: int = 200
+    patience: int = 5
+    failures: int = 0
+    _good: dict[str, Any] = field(default_factory=dict)
+
+    def remember(self, state: TrainState) -> None:
+        """Copy the state if it is time."""
+        if not self._good or state.step % self.every == 0:
+            self._good = {
+                "model": {k: v.detach().clone() for k, v in state.model.state_dict().items()},
+                "optimiser": _cloned(state.optimiser.state_dict()),
+            }
+
+    def go_back(self, state: TrainState) -> None:
+        """Restore the copy.
+
+        Raises:
+            TrainingError: it has happened `patience` times.
+        """
+        self.failures += 1
+        if self.failures >= self.patience:
+            raise TrainingError(
+                f"the loss was not finite {self.failures} times, last at step {state.step}; lower "
+                "optimiser.learning_rate or set precision = 'float32'; the last checkpoint is kept"
+            )
+        if self._good:
+            state.model.load_state_dict(self._good["model"])
+            state.optimiser.load_state_dict(_cloned(self._good["optimiser"]))
+
+
+def _cloned(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {k: _cloned(v) for k, v in value.items()}
+    return [_cloned(v) for v in value] if isinstance(value, list) else value

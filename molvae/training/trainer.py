@@ -1,0 +1,265 @@
+"""`molvae train`: a configuration in, a run directory with a model in it out.
+
+From prepared shards this needs neither RDKit nor selfies, so a bare GPU node can run it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from molvae.core.config import dump_config, load_config
+from molvae.core.errors import ConfigError, Interrupted
+from molvae.core.files import append_event, read_json, write_json
+from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
+from molvae.data.batch import TokenBatch
+from molvae.data.loader import BatchLoader
+from molvae.data.shards import TokenShards, read_manifest
+from molvae.model.checkpoint import VOCABULARY, save_checkpoint
+from molvae.model.objective import LossTerms, collapse_warning
+from molvae.model.vae import SequenceVAE
+from molvae.training.config import TrainConfig
+from molvae.training.hardware import Hardware, set_up
+from molvae.training.state import NanGuard, TrainState, build_optimiser, learning_rate
+from molvae.training.validation import validate
+
+log = logging.getLogger(__name__)
+
+CONFIG, EVENTS, RESUME, MODEL = "config.resolved.toml", "events.jsonl", "resume/state.pt", "model"
+LOG_EVERY_STEPS = 20
+MAY_CHANGE = {"threads", "checkpoint_minutes", "tensorboard", "device", "validation"}
+
+
+def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path:
+    """Train, or go on training, and return the model directory.
+
+    The same call resumes: a run directory that holds a state of the same configuration is continued (more epochs may be
+    asked for), and on a CPU the result equals that of an uninterrupted run to the bit.
+
+    Raises:
+        ConfigError: the directory belongs to a run with another configuration.
+        Interrupted: Ctrl-C or SIGTERM came; the state has been saved.
+        TrainingError: the loss would not stay finite.
+    """
+    run = Run(config, Path(run_dir), fresh)
+    with StopFlag() as stop:
+        run.to_the_end(stop)
+    return run.directory / MODEL
+
+
+@dataclass
+class Meter:
+    """Means of what happened since the last line of the log."""
+
+    started: float = field(default_factory=time.monotonic)
+    steps: int = 0
+    tokens: int = 0
+    loss: float = 0.0
+    distortion: float = 0.0
+    rate: float = 0.0
+
+    def add(self, terms: LossTerms, batch: TokenBatch) -> None:
+        """Count one step."""
+        self.steps += 1
+        self.tokens += int(batch.lengths.sum())
+        self.loss += float(terms.loss.detach())
+        self.distortion += float(terms.distortion.detach())
+        self.rate += float(terms.rate.detach())
+
+    def event(self) -> dict[str, Any]:
+        """Losses in nats per molecule and throughput of this process."""
+        seconds = time.monotonic() - self.started
+        return {
+            "loss_nats": self.loss / self.steps,
+            "distortion_nats": self.distortion / self.steps,
+            "rate_nats": self.rate / self.steps,
+            "tokens_per_second": self.tokens / seconds,
+        }
+
+
+class Run:
+    """One training run: its directory, its data, its state."""
+
+    def __init__(self, config: TrainConfig, directory: Path, fresh: bool) -> None:
+        self.config, self.directory = config, directory
+        self.hardware: Hardware = set_up(config)
+        self.data = Path(config.data)
+        read_manifest(self.data)
+        n_tokens = len(read_json(self.data / VOCABULARY)["tokens"])
+        self.valid = TokenShards.open(self.data, "valid")
+        self.loader = BatchLoader(
+            TokenShards.open(self.data, "train"),
+            config.optimiser.batch_size,
+            config.seed,
+            self.hardware.rank,
+            self.hardware.world_size,
+            pin_memory=self.hardware.device.type == "cuda",
+        )
+        self.n_steps = config.optimiser.epochs * len(self.loader)
+        torch.manual_seed(config.seed)  # initial weights; the process belongs to this run
+        self.model = SequenceVAE(config.model, n_tokens).to(self.hardware.device)
+        self.model.low_precision = self.hardware.low_precision
+        self.state = TrainState(self.model, build_optimiser(self.model, config.optimiser))
+        self.guard = NanGuard()
+        wanted = config.tensorboard and self.hardware.is_main
+        self.tensorboard: Any = _summary_writer(directory) if wanted else None
+        self._open_directory(fresh)
+        self.forward: nn.Module = self.model
+        if self.hardware.world_size > 1:
+            self.forward = nn.parallel.DistributedDataParallel(self.model)
+
+    def _open_directory(self, fresh: bool) -> None:
+        state, config = self.directory / RESUME, self.directory / CONFIG
+        if not fresh and state.exists() and config.exists():
+            _check_same(load_config(config, TrainConfig), self.config, self.directory)
+            self.state.load(state, self.hardware.device)
+            log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
+        elif self.hardware.is_main:
+            (self.directory / EVENTS).unlink(missing_ok=True)
+        if self.hardware.is_main:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            dump_config(self.config, config)
+            self._event(
+                "start", step=self.state.step, device=str(self.hardware.device), threads=torch.get_num_threads()
+            )
+
+    def to_the_end(self, stop: StopFlag) -> None:
+        """All remaining steps, the last validation, and the model directory."""
+        self._clock = time.monotonic() - self.state.seconds
+        last_save = time.monotonic()
+        meter = Meter()
+        self.model.train()
+        with progress(self.n_steps, "training", "steps") as bar:
+            bar.advance(self.state.step)
+            while self.state.step < self.n_steps:
+                epoch, first = divmod(self.state.step, len(self.loader))
+                for batch in self.loader.batches(epoch, first):
+                    self._step(batch, meter)
+                    meter = self._log(meter, bar)
+                    if self.state.step % self.config.validation.every_steps == 0:
+                        self._validate()
+                    if self._agree(stop.stopped):
+                        self._save()
+                        raise Interrupted(f"stopped at step {self.state.step}; the same command goes on from there")
+                    if time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
+                        self._save()
+                        last_save = time.monotonic()
+        self._finish()
+
+    def _step(self, batch: TokenBatch, meter: Meter) -> None:
+        spec, step = self.config.optimiser, self.state.step
+        device = self.hardware.device
+        self.guard.remember(self.state)
+        batch = batch.to(device)
+        noise = torch.Generator(device).manual_seed(_mixed(self.config.seed, step, self.hardware.rank))
+        for group in self.state.optimiser.param_groups:
+            group["lr"] = learning_rate(spec, step, self.n_steps)
+        terms = self.config.objective(self.forward(batch, noise), step)
+        self.state.optimiser.zero_grad(set_to_none=True)
+        terms.loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), spec.clip_norm))
+        self.state.step += 1
+        if self._agree(not (math.isfinite(norm) and math.isfinite(float(terms.loss.detach())))):
+            self._event("not_finite", step=step)
+            log.warning("step %d: loss or gradient is not finite; going back to the last good state", step)
+            self.guard.go_back(self.state)
+            return
+        self.state.optimiser.step()
+        meter.add(terms, batch)
+
+    def _agree(self, flag: bool) -> bool:
+        """Whether any rank says yes (all ranks must stop, or skip a step, together)."""
+        if self.hardware.world_size == 1:
+            return flag
+        votes = torch.tensor(float(flag), device=self.hardware.device)
+        distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
+        return bool(votes > 0)
+
+    def _log(self, meter: Meter, bar: Progress) -> Meter:
+        """Count the step; now and then write the meter's line and give a new one."""
+        if self.state.step % LOG_EVERY_STEPS or meter.steps == 0:
+            bar.advance()
+            return meter
+        event = meter.event()
+        bar.advance(loss=event["loss_nats"], tokens_per_second=event["tokens_per_second"])
+        self._event("train", step=self.state.step, lr=self.state.optimiser.param_groups[0]["lr"], **event)
+        return Meter()
+
+    def _validate(self) -> dict[str, Any]:
+        spec = self.config.validation
+        if not self.hardware.is_main:
+            return {}
+        metrics, diagnosis = validate(self.model, self.valid, spec.n_molecules, self.config.seed)
+        self._event("valid", step=self.state.step, **metrics)
+        log.info("step %d: %s", self.state.step, ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        if warning := collapse_warning(diagnosis, self.model.latent_dim):
+            log.warning("step %d: %s", self.state.step, warning)
+        return {**metrics, "rate_by_dimension_nats": [round(r, 4) for r in diagnosis.rate.tolist()]}
+
+    def _event(self, kind: str, **fields: Any) -> None:
+        if not self.hardware.is_main:
+            return
+        append_event(self.directory / EVENTS, {"event": kind, "time": time.time(), **fields})
+        if self.tensorboard is not None:
+            for name, value in fields.items():
+                if name != "step" and isinstance(value, int | float):
+                    self.tensorboard.add_scalar(f"{kind}/{name}", value, fields["step"])
+
+    def _save(self) -> None:
+        self.state.seconds = time.monotonic() - self._clock
+        if self.hardware.is_main:
+            self.state.save(self.directory / RESUME)
+            self._write_model({})
+
+    def _write_model(self, metrics: dict[str, Any]) -> None:
+        info = {"step": self.state.step, "epochs": self.state.step / len(self.loader), "metrics": metrics}
+        save_checkpoint(self.directory / MODEL, self.model, self.data / VOCABULARY, info)
+
+    def _finish(self) -> None:
+        metrics = self._validate()
+        self._save()
+        if not self.hardware.is_main:
+            return
+        self._write_model(metrics)
+        write_json(self.directory / "metrics.json", metrics)
+        write_manifest(
+            self.directory,
+            kind="train",
+            inputs={"data": self.data},
+            seed=self.config.seed,
+            device=str(self.hardware.device),
+            seconds=self.state.seconds,
+        )
+
+
+def _check_same(old: TrainConfig, new: TrainConfig, directory: Path) -> None:
+    """Refuse to resume a run with another configuration, but for what does not change what is learnt so far."""
+    before, after = (c.model_dump(exclude=MAY_CHANGE) for c in (old, new))
+    for side in (before, after):
+        side["optimiser"].pop("epochs")
+    changed = [key for key in before if before[key] != after[key]]
+    if changed:
+        raise ConfigError(
+            f"{directory} holds a run with other settings ({', '.join(changed)}); take them back, choose another run "
+            "directory, or start again with --fresh"
+        )
+
+
+def _mixed(seed: int, step: int, rank: int) -> int:
+    """A seed for one step of one rank (numbers that differ give unrelated generators)."""
+    return (seed * 1_000_003 + step) * 1_009 + rank
+
+
+def _summary_writer(directory: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("tensorboard = true needs the extra: pip install 'molvae[tensorboard]'") from error
+    return SummaryWriter(str(directory / "tensorboard"))
