@@ -1,0 +1,21 @@
+"""Oracles: what says how good a molecule is. See `oracle` for making one and `oracle.Oracle` for what one is."""
+
+from molvae.oracles.guacamol import PMO_TASKS
+from molvae.oracles.isolation import IsolatedOracle, ParallelOracle
+from molvae.oracles.oracle import Minimised, Oracle, Stacked
+from molvae.oracles.registry import OracleInfo, list_oracles, oracle
+from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
+
+__all__ = [
+    "PMO_TASKS",
+    "BudgetedOracle",
+    "CachedOracle",
+    "IsolatedOracle",
+    "Minimised",
+    "Oracle",
+    "OracleInfo",
+    "ParallelOracle",
+    "Stacked",
+    "list_oracles",
+    "oracle",
+]

@@ -63,7 +63,7 @@ class Term(Spec):
 class Objective(Spec):
     """Several terms joined by a mean, and constraints that a molecule must meet to score at all."""
 
-    kind: Literal["objective"] = "objective"
+    kind: Literal["desirability"] = "desirability"
     terms: Annotated[tuple[Term, ...], Field(min_length=1)]
     aggregation: Aggregation = "geometric"
     constraints: tuple[Constraint, ...] = ()

@@ -1,0 +1,248 @@
+"""Oracles in processes of their own: one molecule that crashes, hangs or eats the memory is NaN, and the run goes on.
+
+Each worker is a plain subprocess (`worker.py`) that is sent the oracle once and then SMILES; a worker that dies or
+overstays is killed with all it has started and replaced. This is not `multiprocessing` on purpose: forking a process
+that has threads or CUDA is unsafe, and spawning runs the user's script a second time unless it has a `__main__` guard.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from molvae.core.errors import ConfigError, OracleError
+from molvae.oracles.functions import pickled
+from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unscored
+
+log = logging.getLogger(__name__)
+
+_WORKER = Path(__file__).with_name("worker.py")
+_START_SECONDS = 120.0  # importing torch on a cold, loaded machine takes a while
+
+
+class _Failed(Exception):
+    """The worker gave no answer; the message says why."""
+
+
+class LineReader:
+    """Lines from a file descriptor, each within a time limit."""
+
+    def __init__(self, descriptor: int, longest: int = 64 << 20) -> None:
+        self.descriptor, self.longest = descriptor, longest
+        self._buffer = bytearray()
+
+    def line(self, seconds: float) -> bytes | None:
+        """The next line without its end; the unfinished rest at the end of the stream; None when that is over.
+
+        Raises:
+            TimeoutError: no complete line came in time.
+            ValueError: a line is longer than `longest` bytes.
+        """
+        deadline = time.monotonic() + seconds
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > self.longest:
+                raise ValueError(f"a line of more than {self.longest} bytes")
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.descriptor], [], [], left)[0]:
+                raise TimeoutError
+            piece = os.read(self.descriptor, 1 << 16)
+            if not piece:
+                rest, self._buffer = bytes(self._buffer), bytearray()
+                return rest or None
+            self._buffer += piece
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+
+def kill_group(process: subprocess.Popen[Any]) -> int:
+    """End a process that leads its own session, with everything that it started; returns its exit status."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # already gone
+        process.kill()
+    return process.wait()
+
+
+class _Worker:
+    """One subprocess holding the oracle."""
+
+    def __init__(self, payload: bytes) -> None:
+        # A session of its own: Ctrl-C in the terminal reaches the run, which decides; and children die with the worker.
+        self.process = subprocess.Popen(
+            [sys.executable, str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._stdin, self._reader = self.process.stdin, LineReader(self.process.stdout.fileno())
+        self._finalizer = weakref.finalize(self, kill_group, self.process)
+        header = json.dumps({"bytes": len(payload), "path": sys.path}).encode()
+        try:
+            self._stdin.write(header + b"\n" + payload)
+            self._stdin.flush()
+            answer = self._answer(_START_SECONDS)
+        except (_Failed, OSError) as error:
+            self.close()
+            raise OracleError(f"an oracle's process did not start: {error}") from None
+        if "fatal" in answer:
+            self.close()
+            raise OracleError(f"an oracle could not be set up in its own process: {answer['fatal']}")
+
+    def score(self, smiles: list[str], seconds: float) -> dict[str, Any]:
+        """The worker's answer to one request.
+
+        Raises:
+            _Failed: it died or did not answer in time; the worker is of no more use.
+        """
+        try:
+            self._stdin.write(json.dumps({"smiles": smiles, "seconds": seconds}).encode() + b"\n")
+            self._stdin.flush()
+        except OSError:
+            raise _Failed(self._how_it_died()) from None
+        return self._answer(seconds)
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        try:
+            line = self._reader.line(seconds)
+        except TimeoutError:
+            raise _Failed(f"no answer within {seconds:g} s") from None
+        if line is None:
+            raise _Failed(self._how_it_died())
+        return json.loads(line)
+
+    def _how_it_died(self) -> str:
+        try:
+            status = self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "its process closed its output"
+        return f"its process died ({signal.Signals(-status).name if status < 0 else f'exit status {status}'})"
+
+    def close(self) -> None:
+        self._finalizer()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with suppress(OSError):  # what was left to write to a dead process
+                    stream.close()
+
+
+class ParallelOracle(Oracle):
+    """Another oracle, run in `workers` processes with a time-out for each molecule.
+
+    A molecule on which the oracle crashes, hangs or raises is NaN, and is logged; the others are not touched. Values
+    and order are the same for any number of workers.
+
+    Args:
+        inner: the oracle; it is sent to the workers once.
+        workers: processes.
+        timeout_seconds: longest time for one molecule.
+        chunk: molecules sent at once. Above 1 the time-out is that of the chunk (timeout_seconds times its size), and
+            the molecules of a chunk that fails are tried again one by one.
+    """
+
+    def __init__(self, inner: Oracle, workers: int = 1, timeout_seconds: float = 60.0, chunk: int = 1) -> None:
+        if workers < 1 or chunk < 1 or not (timeout_seconds > 0 and math.isfinite(timeout_seconds)):
+            raise ConfigError(
+                "expected workers >= 1, chunk >= 1 and a finite timeout_seconds > 0, "
+                f"got {workers}, {chunk} and {timeout_seconds}"
+            )
+        self.inner, self.workers, self.timeout_seconds, self.chunk = inner, workers, timeout_seconds, chunk
+        self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
+        self._payload = pickled(inner)
+        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._idle.put(None)  # started when first needed
+        self._live: set[_Worker] = set()
+        self._stopping = False
+
+    @property
+    def identity(self) -> str:
+        return self.inner.identity
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        smiles = as_list(smiles)
+        chunks = [smiles[start : start + self.chunk] for start in range(0, len(smiles), self.chunk)]
+        if not chunks:
+            return unscored(0, self.n_objectives)
+        self._stopping = False
+        if self.workers == 1:
+            return np.concatenate([self._score(chunk) for chunk in chunks])
+        with ThreadPoolExecutor(self.workers) as threads:
+            jobs = [threads.submit(self._score, chunk) for chunk in chunks]
+            try:
+                return np.concatenate([job.result() for job in jobs])
+            except BaseException:  # Ctrl-C: do not wait for what hangs
+                self._stopping = True
+                for worker in list(self._live):
+                    kill_group(worker.process)
+                raise
+
+    def _score(self, smiles: list[str]) -> FloatArray:
+        """One chunk; never raises on account of a molecule."""
+        if self._stopping:
+            return unscored(len(smiles), self.n_objectives)
+        worker = self._idle.get()
+        try:
+            if worker is None:
+                worker = _Worker(self._payload)
+                self._live.add(worker)
+            answer = worker.score(smiles, self.timeout_seconds * len(smiles))
+            reason = answer.get("error")
+        except _Failed as failure:
+            self._discard(worker)
+            worker, reason = None, str(failure)
+        except BaseException:  # Ctrl-C between question and answer: the next line would be this chunk's
+            self._discard(worker)
+            worker = None
+            raise
+        finally:
+            self._idle.put(worker)
+        if reason is None:
+            for line in answer["log"]:
+                log.warning("%s", line)
+            return np.asarray(answer["values"], dtype=float)
+        if len(smiles) == 1:
+            log_failure(self.name, smiles[0], reason)
+            return unscored(1, self.n_objectives)
+        log.warning("oracle %s: %d molecules together failed (%s); trying each alone", self.name, len(smiles), reason)
+        return np.concatenate([self._score([each]) for each in smiles])
+
+    def _discard(self, worker: _Worker | None) -> None:
+        if worker is not None:
+            self._live.discard(worker)
+            worker.close()
+
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        return self.inner.components(smiles)
+
+    def close(self) -> None:
+        """End the processes; calling the oracle again starts new ones."""
+        for worker in [self._idle.get() for _ in range(self.workers)]:
+            self._discard(worker)
+            self._idle.put(None)
+        self.inner.close()
+
+
+@final
+class IsolatedOracle(ParallelOracle):
+    """Another oracle in one process of its own; see `ParallelOracle`."""
+
+    def __init__(self, inner: Oracle, timeout_seconds: float = 60.0, chunk: int = 1) -> None:
+        super().__init__(inner, 1, timeout_seconds, chunk)

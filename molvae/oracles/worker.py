@@ -1,0 +1,59 @@
+"""The process in which an isolated oracle runs. Started by `isolation.py` as a script; not to be imported.
+
+Talks to its parent over stdin and stdout: eight bytes of length, the pickled oracle (from the parent, over a pipe, and
+from nowhere else), then JSON lines. `{"smiles": [...], "seconds": s}` is answered by `{"values": [...], "log":
+[...]}`. Whatever the user's function prints goes to stderr. The end of stdin ends the process.
+"""
+
+import faulthandler
+import io
+import json
+import logging
+import os
+import pickle
+import sys
+
+
+class _Collect(logging.Handler):
+    """Keeps log lines, to be handed to the parent with the next answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def main() -> None:
+    """Load the oracle, then answer requests until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # print() inside a user's function must not mix with the answers
+    source = sys.stdin.buffer
+    collected = _Collect()
+    logging.getLogger().addHandler(collected)
+    try:
+        header = json.loads(source.readline())
+        sys.path[:] = header["path"]  # replaces this script's own folder, whose names would shadow others'
+        oracle = pickle.Unpickler(io.BytesIO(source.read(header["bytes"]))).load()
+    except BaseException as error:
+        answers.write(json.dumps({"fatal": f"{type(error).__name__}: {error}"}) + "\n")
+        return
+    answers.write(json.dumps({"ready": True}) + "\n")
+    with open(os.devnull, "w") as nowhere:
+        for line in source:
+            request = json.loads(line)
+            collected.lines.clear()
+            # If the parent was killed while this hangs, nobody else would end it: leave a while after its time-out.
+            faulthandler.dump_traceback_later(request["seconds"] * 1.5 + 5, exit=True, file=nowhere)
+            answer: dict[str, object] = {"log": collected.lines}
+            try:
+                answer["values"] = oracle(request["smiles"]).tolist()
+            except Exception as error:
+                answer["error"] = f"{type(error).__name__}: {error}"
+            faulthandler.cancel_dump_traceback_later()
+            answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

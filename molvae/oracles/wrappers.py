@@ -1,0 +1,204 @@
+"""Oracles around oracles: a cache on disk, and a budget.
+
+Both look at molecules, not at strings: a SMILES is canonicalised first (isomeric), the inner oracle is asked about the
+canonical form and about each molecule once, and an invalid SMILES is NaN without anybody being asked. For the few
+definitions that depend on the atom order (penalised logP with "nx"), the value is therefore that of the canonical
+SMILES.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import rdkit
+
+from molvae.chem.molecules import canonical
+from molvae.core.errors import BudgetExhausted, ConfigError, OracleError
+from molvae.core.files import sha256_text
+from molvae.oracles.oracle import FloatArray, Oracle, as_list, unscored
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1  # of the cache file (PRAGMA user_version)
+_AT_ONCE = 500  # SQLite's limit on the parameters of one statement is above this everywhere
+
+
+class _ByMolecule(Oracle):
+    """What cache and budget share: values by canonical SMILES, from the inner oracle where unknown."""
+
+    def __init__(self, inner: Oracle) -> None:
+        self.inner = inner
+        self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
+
+    @property
+    def identity(self) -> str:
+        return self.inner.identity
+
+    def _assemble(self, keys: Sequence[str | None], known: Mapping[str, Any]) -> FloatArray:
+        values = unscored(len(keys), self.n_objectives)
+        for index, key in enumerate(keys):
+            if key is not None:
+                values[index] = known[key]
+        return values
+
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        return self.inner.components(smiles)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@final
+class BudgetedOracle(_ByMolecule):
+    """Scores at most `budget` distinct molecules.
+
+    A molecule that was scored before is answered from memory and costs nothing; so does an invalid SMILES. A molecule
+    on which the oracle failed (NaN) has been paid for.
+
+    Args:
+        inner: the oracle to pay for.
+        budget: distinct canonical molecules.
+        known: what an earlier run has paid for, canonical SMILES to value; counts against the budget.
+    """
+
+    def __init__(self, inner: Oracle, budget: int, known: Mapping[str, Any] | None = None) -> None:
+        super().__init__(inner)
+        if budget < 1:
+            raise ConfigError(f"expected a budget of at least 1 molecule, got {budget}")
+        self.budget = budget
+        self._known: dict[str, Any] = dict(known or {})
+
+    @property
+    def used(self) -> int:
+        """Distinct molecules scored so far."""
+        return len(self._known)
+
+    @property
+    def remaining(self) -> int:
+        """Distinct molecules that can still be scored."""
+        return max(0, self.budget - len(self._known))
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        """Scores, in order.
+
+        Raises:
+            BudgetExhausted: more new molecules than `remaining`; none of them has been scored.
+        """
+        keys = [canonical(each) for each in as_list(smiles)]
+        new = [key for key in dict.fromkeys(keys) if key is not None and key not in self._known]
+        if len(new) > self.remaining:
+            raise BudgetExhausted(
+                f"oracle {self.name}: {len(new)} new molecules asked for, {self.remaining} of {self.budget} left; "
+                "ask for fewer (`remaining` tells how many) or raise the budget"
+            )
+        if new:
+            self._known.update(zip(new, self.inner(new), strict=True))
+        return self._assemble(keys, self._known)
+
+
+@final
+class CachedOracle(_ByMolecule):
+    """Remembers scores in an SQLite file, across runs and processes.
+
+    The key is the oracle's identity (name and parameters), the RDKit version and the canonical SMILES. Failures (NaN)
+    are remembered only as long as this object lives, so that a passing trouble is not kept for ever.
+
+    Args:
+        inner: the oracle.
+        path: the file; made where it is not there.
+
+    Raises:
+        OracleError: the file is damaged, is something else, or cannot be written.
+    """
+
+    def __init__(self, inner: Oracle, path: str | Path) -> None:
+        super().__init__(inner)
+        self.path = Path(path)
+        self._key = sha256_text(inner.identity)[:32]
+        self._failed: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self.hits = self.misses = 0
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise self._trouble(error) from error
+
+    def _prepare(self) -> None:
+        run = self._database.execute
+        found = run("PRAGMA user_version").fetchone()[0]
+        tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and found != _FORMAT:
+            raise sqlite3.DatabaseError(f"it is no score cache of format {_FORMAT}")
+        run("PRAGMA journal_mode=WAL")  # readers and one writer at the same time; survives kill -9
+        run("PRAGMA synchronous=NORMAL")
+        run("BEGIN IMMEDIATE")  # several processes may arrive here at once
+        run("CREATE TABLE IF NOT EXISTS oracle (key TEXT PRIMARY KEY, identity TEXT NOT NULL)")
+        run(
+            "CREATE TABLE IF NOT EXISTS score (oracle TEXT, rdkit TEXT, smiles TEXT, value TEXT NOT NULL,"
+            " PRIMARY KEY (oracle, rdkit, smiles)) WITHOUT ROWID"
+        )
+        run("INSERT OR IGNORE INTO oracle VALUES (?, ?)", (self._key, self.inner.identity))
+        run(f"PRAGMA user_version={_FORMAT}")
+        run("COMMIT")
+
+    def _trouble(self, error: Exception) -> OracleError:
+        return OracleError(
+            f"the score cache {self.path} cannot be used ({error}); "
+            "move it away and it will be made anew, or name another file"
+        )
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        keys = [canonical(each) for each in as_list(smiles)]
+        wanted = list(dict.fromkeys(key for key in keys if key is not None))
+        known = self._read(wanted)
+        known.update((key, self._failed[key]) for key in wanted if key in self._failed)
+        new = [key for key in wanted if key not in known]
+        self.hits, self.misses = self.hits + len(wanted) - len(new), self.misses + len(new)
+        if new:
+            scored = dict(zip(new, self.inner(new), strict=True))
+            self._write({key: value for key, value in scored.items() if np.isfinite(value).all()})
+            self._failed.update((key, value) for key, value in scored.items() if not np.isfinite(value).all())
+            known.update(scored)
+        return self._assemble(keys, known)
+
+    def _read(self, keys: list[str]) -> dict[str, Any]:
+        known: dict[str, Any] = {}
+        try:
+            with self._lock:
+                for start in range(0, len(keys), _AT_ONCE):
+                    part = keys[start : start + _AT_ONCE]
+                    marks = ",".join("?" * len(part))
+                    rows = self._database.execute(
+                        f"SELECT smiles, value FROM score WHERE oracle=? AND rdkit=? AND smiles IN ({marks})",
+                        (self._key, rdkit.__version__, *part),
+                    )
+                    known.update((smiles, json.loads(value)) for smiles, value in rows)
+        except (sqlite3.Error, ValueError) as error:
+            raise self._trouble(error) from error
+        return known
+
+    def _write(self, scored: Mapping[str, Any]) -> None:
+        prefix = (self._key, rdkit.__version__)
+        rows = [(*prefix, key, json.dumps(np.asarray(value).tolist())) for key, value in scored.items()]
+        try:
+            with self._lock:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?)", rows)
+                self._database.execute("COMMIT")
+        except sqlite3.Error as error:  # a full disk must not throw away scores that have been paid for
+            log.warning("the score cache %s could not be written (%s); going on without", self.path, error)
+            if self._database.in_transaction:
+                self._database.rollback()
+
+    def close(self) -> None:
+        self._database.close()
+        super().close()
