@@ -6,6 +6,7 @@ killed process never leaves half a file under the final name.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from molvae.core.errors import ConfigError
 
 
 @contextmanager
@@ -77,3 +80,22 @@ def read_events(path: str | Path) -> list[dict[str, Any]]:
             if number + 1 < len(lines):
                 raise
     return events
+
+
+@contextmanager
+def exclusive(directory: str | Path) -> Iterator[None]:
+    """Hold a run directory for this process, so that two runs never write to it at once; a killed process frees it.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    path = Path(directory) / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"{directory} is in use by another run; wait for it, stop it, or choose another run directory"
+            ) from error
+        yield

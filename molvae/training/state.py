@@ -79,8 +79,8 @@ class TrainState:
 class NanGuard:
     """Goes back to the last good state when the loss or a gradient is not finite.
 
-    Keeps a copy of the state every `every` good steps. The step that failed is not tried again, since it would fail alike:
-    its noise and its batch are functions of its number. Training goes on behind it.
+    Keeps a copy of the state every `every` good steps. The step that failed is not tried again, since it would fail
+    alike (its noise and its batch are functions of its number); training goes on behind it.
     """
 
     every: int = 200

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
-from molvae.core.files import append_event, read_json, write_json
+from molvae.core.files import append_event, exclusive, read_json, write_json
 from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
@@ -48,10 +49,11 @@ def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path
         Interrupted: Ctrl-C or SIGTERM came; the state has been saved.
         TrainingError: the loss would not stay finite.
     """
-    run = Run(config, Path(run_dir), fresh)
-    with StopFlag() as stop:
-        run.to_the_end(stop)
-    return run.directory / MODEL
+    directory = Path(run_dir)
+    hardware = set_up(config)
+    with exclusive(directory) if hardware.is_main else nullcontext(), StopFlag() as stop:
+        Run(config, directory, fresh, hardware).to_the_end(stop)
+    return directory / MODEL
 
 
 @dataclass
@@ -87,9 +89,8 @@ class Meter:
 class Run:
     """One training run: its directory, its data, its state."""
 
-    def __init__(self, config: TrainConfig, directory: Path, fresh: bool) -> None:
-        self.config, self.directory = config, directory
-        self.hardware: Hardware = set_up(config)
+    def __init__(self, config: TrainConfig, directory: Path, fresh: bool, hardware: Hardware) -> None:
+        self.config, self.directory, self.hardware = config, directory, hardware
         self.data = Path(config.data)
         read_manifest(self.data)
         n_tokens = len(read_json(self.data / VOCABULARY)["tokens"])
