@@ -54,8 +54,9 @@ def set_up(config: TrainConfig) -> Hardware:
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has matrix instructions for bfloat16, so that it pays."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return device.type == "cpu" and any(check is not None and check() for check in checks)
 
 
 def keep_freed_memory() -> None:

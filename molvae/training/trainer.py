@@ -198,11 +198,12 @@ class Run:
         if not self.hardware.is_main:
             return {}
         metrics, diagnosis = validate(self.model, self.valid, spec.n_molecules, self.config.seed)
-        self._event("valid", step=self.state.step, **metrics)
         log.info("step %d: %s", self.state.step, ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
         if warning := collapse_warning(diagnosis, self.model.latent_dim):
             log.warning("step %d: %s", self.state.step, warning)
-        return {**metrics, "rate_by_dimension_nats": [round(r, 4) for r in diagnosis.rate.tolist()]}
+        metrics["rate_by_group_nats"] = [round(rate, 4) for rate in diagnosis.rate.tolist()]
+        self._event("valid", step=self.state.step, **metrics)
+        return metrics
 
     def _event(self, kind: str, **fields: Any) -> None:
         if not self.hardware.is_main:
