@@ -102,16 +102,17 @@ class Progress(ABC):
 
 
 @contextmanager
-def progress(total: int | None, description: str, unit: str = "items") -> Iterator[Progress]:
+def progress(total: int | None, description: str, unit: str = "items", done: int = 0) -> Iterator[Progress]:
     """Show progress on stderr: a bar on a terminal, else a plain line about every ten seconds.
 
     Args:
         total: units of work in all, if known.
         description: what is being done, one or two words.
         unit: what is counted, in the plural.
+        done: units done before, by a run that is resumed; they do not count for the speed.
     """
     if not sys.stderr.isatty():
-        plain = PlainProgress(total, description, unit)
+        plain = PlainProgress(total, description, unit, done)
         yield plain
         plain.finish()
         return
@@ -121,7 +122,7 @@ def progress(total: int | None, description: str, unit: str = "items") -> Iterat
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     with RichProgress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        yield TerminalProgress(bars, bars.add_task(description, total=total, note=unit), unit)
+        yield TerminalProgress(bars, bars.add_task(description, total=total, completed=done, note=unit), unit)
 
 
 class TerminalProgress(Progress):
@@ -139,18 +140,19 @@ class TerminalProgress(Progress):
 
 
 class PlainProgress(Progress):
-    """Lines on stderr, the first after `interval_seconds`: short work says nothing."""
+    """Lines on stderr, the first after LOG_INTERVAL_SECONDS: short work says nothing."""
 
-    def __init__(self, total: int | None, description: str, unit: str, interval_seconds: float | None = None) -> None:
+    def __init__(self, total: int | None, description: str, unit: str, done: int = 0) -> None:
         self._total, self._description, self._unit = total, description, unit
-        self._interval = LOG_INTERVAL_SECONDS if interval_seconds is None else interval_seconds
         self._started = self._printed = time.monotonic()
-        self._done, self._fields, self._lines = 0, {}, 0  # type: int, dict[str, Any], int
+        self._before = self._done = done
+        self._fields: dict[str, Any] = {}
+        self._lines = 0
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         self._done += n
         self._fields = fields
-        if time.monotonic() - self._printed >= self._interval:
+        if time.monotonic() - self._printed >= LOG_INTERVAL_SECONDS:
             self._print()
 
     def finish(self) -> None:
@@ -161,7 +163,7 @@ class PlainProgress(Progress):
     def _print(self) -> None:
         self._printed = now = time.monotonic()
         self._lines += 1
-        rate = self._done / max(now - self._started, 1e-9)
+        rate = (self._done - self._before) / max(now - self._started, 1e-9)
         parts = [f"{self._done:,} {self._unit}", f"{rate:,.0f}/s"]
         if self._total:
             left_seconds = max(self._total - self._done, 0) / rate if rate else 0.0

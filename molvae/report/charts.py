@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 44  # margins in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 58, 24, 12, 44  # margins in SVG units
 
 
 class Chart:

@@ -220,10 +220,10 @@ def _training_curves(run: RunData) -> list[tuple[str, Markup]]:
     """(name, chart) of every number that the log holds against the training step."""
     series: dict[str, tuple[list[float], list[float]]] = {}
     for event in run.events:
-        step = event.get("step")
+        step, kind = event.get("step"), event.get("event", "")
         for name, value in event.items():
             if isinstance(step, int) and isinstance(value, float) and name not in ("seconds", "time"):
-                x, y = series.setdefault(name, ([], []))
+                x, y = series.setdefault(f"{kind} {name}".strip(), ([], []))
                 x.append(step)
                 y.append(value)
     curves = []

@@ -44,7 +44,7 @@ def test_long_lines_are_thinned_and_keep_their_end() -> None:
     chart.line(range(10_000), [i / 9_999 for i in range(10_000)], "best")
     corners = re.search(r'points="([^"]*)"', chart.svg()).group(1).split()  # type: ignore[union-attr]
     assert len(corners) <= 2_001
-    assert corners[-1] == "746.0,12.0"
+    assert corners[-1] == "736.0,12.0"
 
 
 @pytest.mark.parametrize(

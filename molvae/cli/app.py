@@ -1,0 +1,229 @@
+"""The verbs. Each one turns flags into a call of one function of the library and prints what came out.
+
+Settings are taken from the defaults, then the file, then `--set key=value`, then flags: the later one wins.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="molvae",
+    help="A SELFIES sequence VAE, and Bayesian optimisation of molecules in its latent space.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+data_app = typer.Typer(help="Named public data sets: list them, fetch them.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Config = Annotated[Path, typer.Argument(help="a TOML file, for instance configs/quickstart.toml")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override one setting; repeat")]
+RunDir = Annotated[Path | None, typer.Option(help="where the run is kept  [default: runs/NAME of the config file]")]
+Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="start again, or go on from what is there")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+Model = Annotated[str, typer.Option(help="name of shipped weights, or a model directory")]
+Seed = Annotated[int, typer.Option(help="seed of all randomness")]
+Column = Annotated[str | None, typer.Option(help="column of the SMILES  [default: smiles, in any case]")]
+
+
+def version(show: bool) -> None:
+    """Print the version and stop."""
+    if show:
+        from importlib.metadata import version as installed
+
+        print(f"molvae {installed('molvae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="the version")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="warnings and errors only on stderr")] = False,
+) -> None:
+    if quiet:
+        import logging
+
+        logging.getLogger("molvae").setLevel(logging.WARNING)
+
+
+def overrides(sets: list[str] | None, **flags: Any) -> list[str]:
+    """`--set` values, then the flags that were given, as overrides; "a__b" stands for the key a.b."""
+    import json
+
+    given = [(key.replace("__", "."), value) for key, value in flags.items() if value is not None]
+    return [*(sets or []), *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given)]
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="the file to write, for instance mine.toml")],
+    template: Annotated[str, typer.Option("--from", help="which shipped config to start from")] = "quickstart",
+) -> None:
+    """Write a commented config to start from."""
+    from molvae.cli.templates import write_template
+
+    write_template(template, path)
+    print(f"wrote {path}; edit it, then run: molvae {'train' if template == 'zinc250k' else 'optimise'} {path}")
+
+
+@app.command()
+def prepare(
+    inputs: Annotated[list[Path], typer.Argument(help=".smi, .csv, .tsv or .parquet files, plain or .gz")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="the directory to write")],
+    column: Annotated[str | None, typer.Option(help="column of the SMILES  [default: smiles]")] = None,
+    split: Annotated[str | None, typer.Option(help="random, scaffold or single  [default: random]")] = None,
+    split_column: Annotated[str | None, typer.Option(help="column that names the split")] = None,
+    properties: Annotated[list[str] | None, typer.Option("--property", help="numeric column; repeat")] = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="model whose vocabulary to use")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes  [default: one for each CPU]")] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="replace what is there")] = None,
+    sets: Sets = None,
+) -> None:
+    """Turn molecule files into training data.
+
+    Filters, deduplicates, splits, and writes token shards; what was left out and why is counted and listed.
+    """
+    from molvae.core.config import load_config
+    from molvae.data.prepare import PrepareConfig
+    from molvae.data.prepare import prepare as prepare_files
+
+    flags = overrides(
+        sets,
+        inputs=[str(path) for path in inputs],
+        output=str(out),
+        smiles_column=column,
+        split__kind="column" if split_column else split,
+        split__column=split_column,
+        properties=properties or None,
+        vocabulary=None if vocabulary is None else str(vocabulary),
+        workers=workers,
+        overwrite=overwrite,
+    )
+    print(prepare_files(load_config(None, PrepareConfig, flags)))
+
+
+@app.command()
+def train(
+    config: Config,
+    run_dir: RunDir = None,
+    fresh: Fresh = False,
+    seed: Annotated[int | None, typer.Option(help="seed  [default: that of the config]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N")] = None,
+    sets: Sets = None,
+) -> None:
+    """Train a model.
+
+    The same command resumes a run that was stopped, in any way.
+    """
+    from molvae.core.config import load_config
+    from molvae.training.config import TrainConfig
+    from molvae.training.trainer import train as train_model
+
+    spec = load_config(config, TrainConfig, overrides(sets, seed=seed, device=device))
+    directory = run_dir or Path("runs") / config.stem
+    model = train_model(spec, directory, fresh=fresh)
+    _report(directory)
+    print(f"model: {model}")
+
+
+@app.command()
+def oracles(part: Annotated[str, typer.Argument(help="show only what contains this text")] = "") -> None:
+    """List the named oracles.
+
+    Each with its range, unit, parameters and source.
+    """
+    from molvae.cli.tables import print_table
+    from molvae.oracles import list_oracles
+
+    rows = [(o.name, o.group, o.range, o.unit, o.parameters, o.source) for o in list_oracles()]
+    chosen = [row for row in rows if part.lower() in " ".join(row).lower()]
+    print_table(("name", "group", "range", "unit", "parameters", "source"), chosen)
+
+
+@app.command()
+def score(
+    oracle: Annotated[str, typer.Argument(help="a name (see: molvae oracles), or a TOML file with an [oracle]")],
+    source: Annotated[Path, typer.Argument(help=".csv, .tsv or .smi file, plain or .gz")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="the CSV to write")],
+    column: Column = None,
+    parameters: Annotated[list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="of the oracle")] = None,
+    workers: Annotated[int, typer.Option(help="processes; 0 scores in this one", min=0)] = 0,
+) -> None:
+    """Score the molecules of a file.
+
+    Writes the same rows with a column more; an empty cell is a molecule that could not be scored.
+    """
+    from molvae.cli.oracle_argument import build_oracle
+    from molvae.core.runtime import progress
+    from molvae.oracles import ParallelOracle
+    from molvae.oracles.table import score_file
+
+    built = build_oracle(oracle, parameters or [])
+    with (
+        ParallelOracle(built, workers=workers) if workers else built as scorer,
+        progress(None, "scoring", "rows") as bar,
+    ):
+        done = score_file(scorer, source, out, column, bar.advance)
+    print(f"{out}: {done.scored:,} of {done.rows:,} molecules scored by {built.name}, {done.failed:,} could not be")
+
+
+@data_app.command("list")
+def list_data() -> None:
+    """List the data sets."""
+    from molvae.cli.tables import print_table
+    from molvae.data.datasets import listing
+
+    rows = [(d.name, f"{sum(d.splits.values()):,}", ", ".join(d.splits), d.licence, d.description) for d in listing()]
+    print_table(("name", "molecules", "splits", "licence", "what"), rows)
+
+
+@data_app.command("fetch")
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="a name of: molvae data list")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("data"),
+    mirror: Annotated[str | None, typer.Option(help="address of a folder that holds the same files")] = None,
+) -> None:
+    """Download a data set.
+
+    A broken transfer is resumed; the checksum is verified.
+    """
+    from molvae.data.datasets import fetch
+
+    print(fetch(name, out, mirror))
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> None:
+    """Write the report page of a run."""
+    from molvae.report.report import write_report
+
+    print(write_report(run_dir).resolve())
+
+
+@app.command()
+def doctor(model: Model = "zinc250k") -> None:
+    """Check this installation.
+
+    Versions, device, weights, disk, and a self-test of ten seconds; says what is wrong and what to do.
+    """
+    from molvae.cli.doctor import examine
+
+    raise typer.Exit(examine(model))
+
+
+def _report(run_dir: Path) -> None:
+    """Write the report page; a page that fails never makes a run fail."""
+    import logging
+
+    from molvae.report.report import write_report
+
+    try:
+        print(f"report: {write_report(run_dir).resolve()}")
+    except Exception as error:
+        logging.getLogger("molvae").warning("no report page: %s", error)
