@@ -1,0 +1,118 @@
+"""The contract of a search: ask for molecules, tell their scores.
+
+The state of a search is a pure function of what it was told: batch b draws all its randomness from
+`numpy.random.default_rng([seed, b])`, so a search that is told the same batches again stands where it stood.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from molvae.chem.molecules import canonical, parse
+from molvae.core.errors import DataError
+from molvae.search.proposals import Candidate
+
+START_STREAM = 2**32 - 1  # a random stream of its own, beside those of the batches
+
+
+class Search(ABC):
+    """Ask/tell over molecules; larger scores are better, NaN means "could not be scored".
+
+    Args:
+        seed: of all randomness.
+        start: molecules to be asked first, in this order.
+        accept: whether a candidate may be asked for at all; start molecules are not filtered.
+    """
+
+    def __init__(
+        self, seed: int = 0, start: Sequence[str] = (), accept: Callable[[Chem.Mol], bool] = lambda mol: True
+    ) -> None:
+        self.seed, self.accept = seed, accept
+        self.start = [s for s in dict.fromkeys(canonical(s) for s in start) if s is not None]
+        self.values: dict[str, float] = {}
+        self._told: list[dict[str, Any]] = []
+        self._pending: tuple[int, list[Candidate]] | None = None
+
+    @property
+    def batch(self) -> int:
+        """Number of batches told so far."""
+        return len(self._told)
+
+    def ask(self, n: int) -> list[Candidate]:
+        """At most `n` distinct canonical molecules that were never told; fewer, or none, when no more can be found.
+
+        Until the next `tell`, the same question has the same answer.
+        """
+        if self._pending is None or self._pending[0] != n:
+            waiting = [s for s in self.start if s not in self.values][:n]
+            if waiting:
+                found = [Candidate(s, "start") for s in waiting]
+            else:
+                found = self._propose(n, np.random.default_rng([self.seed, self.batch]))
+            self._pending = (n, found)
+        return list(self._pending[1])
+
+    def tell(self, smiles: Sequence[str], values: Sequence[float]) -> None:
+        """Learn the scores of a batch: asked for or not, finite or NaN (infinities count as NaN)."""
+        if len(smiles) != len(values):
+            raise DataError(
+                f"tell needs one value for each molecule; got {len(smiles)} molecules, {len(values)} values"
+            )
+        asked = self._pending[0] if self._pending else 0
+        scores = [float(v) if math.isfinite(v) else math.nan for v in values]
+        self._told.append(
+            {"asked": asked, "smiles": list(smiles), "values": [None if math.isnan(v) else v for v in scores]}
+        )
+        self._pending = None
+        self.values.update(zip(smiles, scores, strict=True))
+        self._observe(list(smiles), np.array(scores, dtype=np.float64))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was told, as plain types; JSON can hold it."""
+        return {"format": 1, "seed": self.seed, "told": [dict(batch) for batch in self._told]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where the search with this state stood; this one must be new, with the same arguments."""
+        if self._told:
+            raise DataError("a state can only be loaded into a search that was told nothing yet")
+        if state.get("format") != 1 or state.get("seed") != self.seed:
+            raise DataError(
+                f"expected a search state of format 1 and seed {self.seed}; "
+                f"got {state.get('format')} and {state.get('seed')}"
+            )
+        for batch in state["told"]:
+            self.replay(batch["asked"], batch["smiles"], [math.nan if v is None else v for v in batch["values"]])
+
+    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float]) -> None:
+        """Tell a batch of an earlier run that had been asked for with `ask(asked)`."""
+        self._pending = (asked, [])
+        self.tell(smiles, values)
+
+    @abstractmethod
+    def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        """At most `n` new molecules, when no start molecule is left."""
+
+    @abstractmethod
+    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+        """Take in scores (N,), NaN for failed ones."""
+
+
+def sift(
+    candidates: Sequence[Candidate], known: Callable[[str], bool], accept: Callable[[Chem.Mol], bool]
+) -> tuple[list[Candidate], list[Chem.Mol]]:
+    """The candidates in canonical form, and their molecules, without the invalid, repeated, known and unacceptable."""
+    found: dict[str, tuple[Candidate, Chem.Mol]] = {}
+    for candidate in candidates:
+        mol = parse(candidate.smiles)
+        if mol is None:
+            continue
+        smiles = Chem.MolToSmiles(mol)
+        if smiles not in found and not known(smiles) and accept(mol):
+            found[smiles] = (Candidate(smiles, candidate.origin), mol)
+    return [c for c, _ in found.values()], [m for _, m in found.values()]

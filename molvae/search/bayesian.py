@@ -1,0 +1,163 @@
+"""The search of molvae: a Tanimoto Gaussian process over molecules, and proposals in latent and structural space.
+
+One batch: parents are the best molecules so far; a few inner generations, free of oracle calls, propose candidates,
+rank them by the acquisition function and make the best of them parents again; the batch is picked one by one, each
+pick lowering the uncertainty of what resembles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+from scipy import sparse
+
+from molvae.chem.molecules import parse
+from molvae.search.acquisition import Acquisition, Scorer, UpperConfidenceBound
+from molvae.search.ask_tell import Search, sift
+from molvae.search.proposals import Candidate, Parents, Proposer
+from molvae.search.surrogate import CountFingerprint, Posterior, TanimotoGP
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class InnerSearch:
+    """How much is tried for each batch, without calling the oracle.
+
+    Attributes:
+        generations: rounds of proposing.
+        candidates: proposals in each round.
+        parents: how many of the best are parents.
+        rank_offset: how evenly parents are drawn, see `Parents`.
+    """
+
+    generations: int = 4
+    candidates: int = 200
+    parents: int = 100
+    rank_offset: float = 0.05
+
+
+class BayesianSearch(Search):
+    """Ask/tell search with a Tanimoto Gaussian process on the molecules themselves.
+
+    Args:
+        proposers: kinds of proposal with their shares of the candidates.
+        acquisition: what ranks candidates.
+        surrogate: the Gaussian process; new, without observations.
+        fingerprint: what the surrogate sees of a molecule.
+        inner: size of the inner search.
+        others: see `Search`.
+    """
+
+    def __init__(
+        self,
+        proposers: Sequence[tuple[Proposer, float]],
+        *,
+        acquisition: Acquisition | None = None,
+        surrogate: TanimotoGP | None = None,
+        fingerprint: CountFingerprint | None = None,
+        inner: InnerSearch | None = None,
+        seed: int = 0,
+        start: Sequence[str] = (),
+        accept: Callable[[Chem.Mol], bool] = lambda mol: True,
+    ) -> None:
+        super().__init__(seed, start, accept)
+        self.proposers = tuple(proposers)
+        self.acquisition = acquisition or UpperConfidenceBound()
+        self.surrogate = TanimotoGP() if surrogate is None else surrogate  # an empty one is falsy
+        self.fingerprint = fingerprint or CountFingerprint()
+        self.inner = inner or InnerSearch()
+        self._seen: dict[str, sparse.csr_matrix] = {}
+
+    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+        mols = [parse(s) for s in smiles]
+        keep = [i for i, mol in enumerate(mols) if mol is not None and np.isfinite(values[i])]
+        if keep:
+            fingerprints = self.fingerprint([mols[i] for i in keep])
+            self.surrogate.append(fingerprints, values[keep])
+            self._seen.update({smiles[i]: fingerprints[k] for k, i in enumerate(keep)})
+
+    def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        best = max((v for v in self.values.values() if np.isfinite(v)), default=0.0)
+        scorer = self.acquisition.draw(best, rng)
+        pool = _Pool(self.surrogate)
+        elite = sorted(self._seen, key=lambda s: -self.values[s])[: self.inner.parents]
+        standing: dict[str, float] = {}
+        if elite:
+            belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
+            standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
+        for _ in range(self.inner.generations):
+            ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
+            parents = Parents(tuple(ranked), self.inner.rank_offset)
+            candidates, mols = sift(
+                self._candidates(parents, rng), lambda s: s in self.values or s in pool.index, self.accept
+            )
+            if candidates:
+                scores = scorer(pool.add(candidates, self.fingerprint(mols)))
+                standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
+        return pool.pick(n, lambda: self.acquisition.draw(best, rng), scorer)
+
+    def _candidates(self, parents: Parents, rng: np.random.Generator) -> list[Candidate]:
+        shares = np.array([share for _, share in self.proposers])
+        counts = rng.multinomial(self.inner.candidates, shares / shares.sum())
+        return [
+            candidate
+            for (proposer, _), count in zip(self.proposers, counts, strict=True)
+            if count
+            for candidate in proposer.propose(parents, int(count), rng)
+        ]
+
+
+class _Pool:
+    """All candidates of one batch with the surrogate's belief about them."""
+
+    def __init__(self, surrogate: TanimotoGP) -> None:
+        self.surrogate = surrogate
+        self.index: dict[str, int] = {}
+        self.candidates: list[Candidate] = []
+        self._beliefs: list[Posterior] = []
+
+    def add(self, candidates: list[Candidate], fingerprints: sparse.csr_matrix) -> Posterior:
+        belief = self.surrogate.posterior(fingerprints)
+        self._beliefs.append(belief)
+        self.candidates += candidates
+        self.index.update({c.smiles: len(self.index) for c in candidates})
+        return belief
+
+    def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer) -> list[Candidate]:
+        """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.
+
+        The first pick maximises the function the inner search used, each other one a fresh draw.
+        """
+        if not self.candidates:
+            return []
+        belief = _joined(self._beliefs)
+        picked: list[int] = []
+        variance = belief.std**2
+        factors = np.zeros((0, len(variance)))  # rows of the pivoted Cholesky factor of the posterior covariance
+        for _ in range(min(n, len(self.candidates))):
+            scorer = draw() if picked else first
+            current = Posterior(belief.mean, np.sqrt(variance), belief.fingerprints, belief.projection, belief.scale)
+            scores = scorer(current)
+            scores[picked] = -np.inf
+            i = int(np.argmax(scores))
+            picked.append(i)
+            row = belief.covariance_with(i) - factors[:, i] @ factors
+            row /= np.sqrt(max(row[i], 0.0) + self.surrogate.noise * belief.scale**2)
+            factors = np.vstack([factors, row])
+            variance = np.maximum(variance - row**2, 1e-12 * belief.scale**2)
+        return [self.candidates[i] for i in picked]
+
+
+def _joined(beliefs: Sequence[Posterior]) -> Posterior:
+    return Posterior(
+        np.concatenate([b.mean for b in beliefs]),
+        np.concatenate([b.std for b in beliefs]),
+        sparse.vstack([b.fingerprints for b in beliefs], format="csr"),
+        np.concatenate([b.projection for b in beliefs], axis=1),
+        beliefs[0].scale,
+    )

@@ -1,0 +1,174 @@
+"""Proposals by way of a model's latent space: move latent points, decode them.
+
+Symbols: N points, P parents, Z latent dimensions; a parent's posterior is Normal(mean (Z,), diag std^2 (Z,)).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from molvae.search.proposals import Candidate, Parents, Proposer
+
+Points = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class LatentModel(Protocol):
+    """What the search needs of a model; `molvae.load(...)` gives one."""
+
+    latent_dim: int
+
+    def posterior(self, smiles: Sequence[str], on_invalid: Any = ...) -> tuple[Points, Points]:
+        """Mean and std of each molecule's posterior, (N, Z) each; rows of NaN for molecules it cannot read."""
+        ...
+
+    def decode(
+        self, z: Points, temperature: float | None = None, top_p: float = 1.0, rng: Any = ...
+    ) -> list[str | None]:
+        """SMILES of latent points (N, Z); None where the decoder spells no molecule."""
+        ...
+
+    def sample(self, n: int, temperature: Any = ..., rng: Any = ...) -> list[str]:
+        """`n` molecules from the prior."""
+        ...
+
+
+class LatentSpace:
+    """A model with a memory of the posteriors it has computed, since parents come back again and again."""
+
+    def __init__(self, model: LatentModel) -> None:
+        self.model = model
+        self._known: dict[str, tuple[Points, Points]] = {}
+
+    @property
+    def dim(self) -> int:
+        """Z."""
+        return self.model.latent_dim
+
+    def posterior(self, smiles: Sequence[str]) -> tuple[Points, Points]:
+        """Mean and std, (N, Z) each; rows of NaN for molecules outside the model's vocabulary or length."""
+        if not smiles:
+            empty = np.zeros((0, self.dim), dtype=np.float32)
+            return empty, empty
+        missing = [s for s in dict.fromkeys(smiles) if s not in self._known]
+        if missing:
+            mean, std = self.model.posterior(missing, on_invalid="nan")
+            self._known.update({s: (mean[i], std[i]) for i, s in enumerate(missing)})
+        pairs = [self._known[s] for s in smiles]
+        return np.stack([mean for mean, _ in pairs]), np.stack([std for _, std in pairs])
+
+
+class LatentMove(ABC):
+    """Makes latent points from the posteriors of drawn parents.
+
+    Attributes:
+        parents: how many parents a point has.
+        temperature: how the point is decoded; None decodes greedily.
+    """
+
+    name: str
+    parents: int = 1
+    temperature: float | None = None
+
+    @abstractmethod
+    def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
+        """Points (N, Z) from posteriors (parents, N, Z)."""
+
+
+class Perturbation(LatentMove):
+    """Noise scaled by the posterior's spread, times a factor drawn log-uniformly from `scale` for each point."""
+
+    name = "latent_perturbation"
+
+    def __init__(self, scale: tuple[float, float] = (0.3, 2.0)) -> None:
+        self.scale = scale
+
+    def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
+        factor = np.exp(rng.uniform(np.log(self.scale[0]), np.log(self.scale[1]), size=(mean.shape[1], 1)))
+        return mean[0] + factor * std[0] * rng.standard_normal(mean[0].shape)
+
+
+class MaskCrossover(LatentMove):
+    """Each coordinate from one of two parents, with a mixing probability drawn uniformly for each point."""
+
+    name = "latent_crossover"
+    parents = 2
+
+    def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
+        share = rng.uniform(size=(mean.shape[1], 1))
+        return np.where(rng.uniform(size=mean[0].shape) < share, mean[0], mean[1])
+
+
+class Interpolation(LatentMove):
+    """A random point on the line between two parents."""
+
+    name = "latent_interpolation"
+    parents = 2
+
+    def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
+        share = rng.uniform(size=(mean.shape[1], 1))
+        return share * mean[0] + (1 - share) * mean[1]
+
+
+class StochasticDecoding(LatentMove):
+    """The parent's own point, decoded by sampling tokens instead of taking the likeliest."""
+
+    name = "stochastic_decoding"
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = temperature
+
+    def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
+        return mean[0]
+
+
+class PriorDraw(LatentMove):
+    """A point from the prior Normal(0, I)."""
+
+    name = "prior_draw"
+    parents = 0
+
+    def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
+        return rng.standard_normal(mean.shape[1:])
+
+
+class LatentProposals(Proposer):
+    """Several latent moves, decoded together in one batch for each temperature.
+
+    Args:
+        space: the model.
+        moves: kinds of move with their shares of the proposals.
+    """
+
+    name = "latent"
+
+    def __init__(self, space: LatentSpace, moves: Sequence[tuple[LatentMove, float]]) -> None:
+        self.space, self.moves = space, tuple(moves)
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        mean, std = self.space.posterior(parents.smiles)
+        readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
+        weights = parents.weights[readable] / parents.weights[readable].sum() if len(readable) else None
+        batches: dict[float | None, list[tuple[str, Points]]] = {}
+        shares = np.array([share for _, share in self.moves])
+        counts = rng.multinomial(n, shares / shares.sum())
+        for (move, _), count in zip(self.moves, counts, strict=True):
+            if count == 0 or (move.parents and not len(readable)):
+                continue
+            rows = np.zeros((1, count), dtype=np.int64)
+            if move.parents:
+                rows = rng.choice(readable, size=(move.parents, count), p=weights)
+            shape_only = np.zeros((1, count, self.space.dim), dtype=np.float32)
+            args = (mean[rows], std[rows]) if move.parents else (shape_only, shape_only)
+            points = move.points(*args, rng).astype(np.float32)
+            batches.setdefault(move.temperature, []).append((move.name, points))
+        candidates = []
+        for temperature, parts in batches.items():
+            origins = [name for name, points in parts for _ in range(len(points))]
+            seed = np.random.default_rng(rng.integers(2**63))
+            decoded = self.space.model.decode(np.concatenate([p for _, p in parts]), temperature=temperature, rng=seed)
+            candidates += [Candidate(s, o) for s, o in zip(decoded, origins, strict=True) if s is not None]
+        return candidates

@@ -1,0 +1,138 @@
+"""Proposals that edit the molecule itself: its graph, or its SELFIES string. They need no model."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import selfies
+
+from molvae.search.graph_edits import crossover, kekulised, mutate
+from molvae.search.proposals import Candidate, Parents, Proposer
+
+CITATION = (
+    "Jensen 2019, doi:10.1039/C8SC05372C (graph genetic algorithm); "
+    "Nigam et al. 2021, doi:10.1039/D1SC00231G (STONED: random edits of SELFIES)"
+)
+
+_editable = lru_cache(maxsize=4096)(kekulised)
+
+
+class GraphMutation(Proposer):
+    """A random edit of a parent's graph, followed by another one with probability `repeat`, and so on."""
+
+    name = "graph_mutation"
+
+    def __init__(self, repeat: float = 0.3) -> None:
+        self.repeat = repeat
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        candidates = []
+        for smiles in parents.draw(n, rng):
+            child = _mutated(smiles, rng)
+            while child is not None and rng.random() < self.repeat:
+                child = _mutated(child, rng) or child
+            if child is not None:
+                candidates.append(Candidate(child, self.name))
+        return candidates
+
+
+class GraphCrossover(Proposer):
+    """Parts of two parents joined at cut bonds, now and then with an edit on top.
+
+    Args:
+        mutation_rate: probability of that edit.
+    """
+
+    name = "graph_crossover"
+
+    def __init__(self, mutation_rate: float = 0.1) -> None:
+        self.mutation_rate = mutation_rate
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        candidates = []
+        for first, second in zip(parents.draw(n, rng), parents.draw(n, rng), strict=True):
+            a, b = _editable(first), _editable(second)
+            child = crossover(a, b, rng) if a is not None and b is not None else None
+            if child is not None and rng.random() < self.mutation_rate:
+                child = _mutated(child, rng)
+            if child is not None:
+                candidates.append(Candidate(child, self.name))
+        return candidates
+
+
+class SelfiesEdits(Proposer):
+    """Symbols of a parent's SELFIES replaced, inserted or deleted; the result always decodes to some molecule.
+
+    Args:
+        edits: up to so many edits, uniformly drawn.
+    """
+
+    name = "selfies_edits"
+
+    def __init__(self, edits: int = 3) -> None:
+        self.edits = edits
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        alphabet = _alphabet()
+        candidates = []
+        for smiles in parents.draw(n, rng):
+            symbols = list(_symbols(smiles))
+            for _ in range(int(rng.integers(1, self.edits + 1))):
+                _edit(symbols, alphabet, rng)
+            candidates += _decoded(symbols, self.name)
+        return candidates
+
+
+class SelfiesCrossover(Proposer):
+    """The beginning of one parent's SELFIES and the end of another's."""
+
+    name = "selfies_crossover"
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        candidates = []
+        for first, second in zip(parents.draw(n, rng), parents.draw(n, rng), strict=True):
+            a, b = _symbols(first), _symbols(second)
+            if a and b:
+                symbols = [*a[: int(rng.integers(1, len(a) + 1))], *b[int(rng.integers(0, len(b))) :]]
+                candidates += _decoded(symbols, self.name)
+        return candidates
+
+
+def _edit(symbols: list[str], alphabet: tuple[str, ...], rng: np.random.Generator) -> None:
+    """Replace, insert or delete one symbol in place."""
+    kind = int(rng.integers(3))
+    new = alphabet[int(rng.integers(len(alphabet)))]
+    if kind == 0 or not symbols:
+        symbols.insert(int(rng.integers(len(symbols) + 1)), new)
+    elif kind == 1:
+        symbols[int(rng.integers(len(symbols)))] = new
+    else:
+        del symbols[int(rng.integers(len(symbols)))]
+
+
+def _decoded(symbols: list[str], origin: str) -> list[Candidate]:
+    smiles = selfies.decoder("".join(symbols))
+    return [Candidate(smiles, origin)] if smiles and "." not in smiles else []
+
+
+@lru_cache(maxsize=4096)
+def _symbols(smiles: str) -> tuple[str, ...]:
+    """SELFIES symbols of a canonical SMILES; none where SELFIES cannot express it."""
+    try:
+        return tuple(selfies.split_selfies(selfies.encoder(smiles)))
+    except selfies.EncoderError:
+        return ()
+
+
+def _alphabet() -> tuple[str, ...]:
+    """The semantically robust alphabet without ions and exotic elements, in sorted order."""
+    common = {"C", "N", "O", "F", "S", "Cl", "Br"}
+    symbols = selfies.get_semantic_robust_alphabet()
+    kept = [s for s in symbols if "Ring" in s or "Branch" in s or s.strip("[]=#") in common]
+    return tuple(sorted(kept))
+
+
+def _mutated(smiles: str, rng: np.random.Generator) -> str | None:
+    mol = _editable(smiles)
+    return None if mol is None else mutate(mol, rng)

@@ -1,0 +1,189 @@
+"""A Gaussian process over molecules with a Tanimoto kernel on count fingerprints.
+
+=====  ==============  ==============================================================
+symbol shape           meaning
+=====  ==============  ==============================================================
+N      int             molecules observed (finite score)
+M      int             molecules asked about
+F      int             fingerprint columns, `n_bits * max_count`
+K      (N, N)          kernel of the observed, K_ij = sum_f min(a_if, a_jf) / sum_f max(a_if, a_jf)
+k      (N, M)          kernel between observed and asked
+L      (N, N)          lower Cholesky factor of K + noise I
+V      (N, M)          L^-1 k
+y      (N,)            scores, centred and scaled: y = (score - offset) / scale
+mean   (M,)            offset + scale k^T (K + noise I)^-1 y
+std    (M,)            scale sqrt(1 - sum_n V_nm^2)
+=====  ==============  ==============================================================
+
+Hyper-parameters are fixed, not fitted (Tripp & Hernandez-Lobato 2024, "Diagnosing and fixing common problems in
+Bayesian optimization for molecule design", arXiv:2406.07709): mean 0, amplitude 1, noise 1e-4. Posterior: Rasmussen &
+Williams 2006, algorithm 2.1; kernel: Ralaivola et al. 2005, doi:10.1016/j.neunet.2005.07.009 ("MinMax").
+Not to be confused with Tanimoto on bits: there a count of 2 equals a count of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+from scipy import sparse
+from scipy.linalg import cholesky, solve_triangular
+
+from molvae.core.errors import MolvaeError
+
+CITATION = "Tripp & Hernandez-Lobato 2024, arXiv:2406.07709 (Tanimoto Gaussian process with fixed hyper-parameters)"
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Scaling = Literal["none", "range", "standard"]
+
+JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)
+LARGEST_SCORE = 1e100  # beyond it, differences and squares of scores overflow
+
+
+@dataclass(frozen=True)
+class CountFingerprint:
+    """Morgan count fingerprints as unary (thermometer) code, for which min-sums are plain inner products.
+
+    A count c of bit f becomes ones in columns (f, 1) ... (f, c); then sum_f min(a_f, b_f) = <A, B> exactly.
+
+    Args:
+        radius: bonds around each atom.
+        n_bits: width the environments are folded to.
+        max_count: larger counts are cut to this.
+    """
+
+    radius: int = 3
+    n_bits: int = 4096
+    max_count: int = 16
+
+    def __call__(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
+        """Unary count fingerprints, (N, F) float32 CSR of ones."""
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.n_bits)
+        columns: list[np.ndarray[Any, Any]] = []
+        lengths = [0]
+        for mol in mols:
+            counts = generator.GetCountFingerprint(mol).GetNonzeroElements()
+            bits = np.fromiter(counts.keys(), dtype=np.int64, count=len(counts)) * self.max_count
+            levels = np.minimum(np.fromiter(counts.values(), dtype=np.int64, count=len(counts)), self.max_count)
+            total = int(levels.sum())
+            step = np.arange(total) - np.repeat(np.cumsum(levels) - levels, levels)
+            columns.append(np.repeat(bits, levels) + step)
+            lengths.append(total)
+        indices = np.concatenate(columns) if columns else np.empty(0, dtype=np.int64)
+        data = np.ones(len(indices), dtype=np.float32)
+        return sparse.csr_matrix(
+            (data, indices, np.cumsum(lengths)), shape=(len(lengths) - 1, self.n_bits * self.max_count)
+        )
+
+
+def tanimoto(a: sparse.csr_matrix, b: sparse.csr_matrix) -> Array:
+    """Tanimoto similarity of unary count fingerprints (N, F) and (M, F): (N, M); two empty fingerprints have 1."""
+    common = (a @ b.T).toarray().astype(np.float64)
+    total = np.asarray(a.sum(axis=1), dtype=np.float64) + np.asarray(b.sum(axis=1), dtype=np.float64).T
+    union = total - common
+    return np.where(union > 0, common / np.where(union > 0, union, 1.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The surrogate's belief about M molecules, in units of the score.
+
+    Attributes:
+        mean, std: (M,).
+        fingerprints: (M, F), and `projection` V (N, M): what a covariance needs; `scale`: score per unit amplitude.
+    """
+
+    mean: Array
+    std: Array
+    fingerprints: sparse.csr_matrix
+    projection: Array
+    scale: float
+
+    def covariance(self) -> Array:
+        """Joint posterior covariance, (M, M)."""
+        return self.scale**2 * (tanimoto(self.fingerprints, self.fingerprints) - self.projection.T @ self.projection)
+
+    def covariance_with(self, i: int) -> Array:
+        """Posterior covariance of molecule `i` with all, (M,)."""
+        prior = tanimoto(self.fingerprints[i], self.fingerprints)[0]
+        return self.scale**2 * (prior - self.projection[:, i] @ self.projection)
+
+
+class TanimotoGP:
+    """Exact Gaussian process whose Cholesky factor grows by rows as scores come in: O(N^2) a molecule, not O(N^3).
+
+    Args:
+        noise: variance of the observation noise, in units of the amplitude.
+        scaling: how scores become y. "none" leaves them (for scores in 0 to 1); "range" maps lowest to 0 and highest to
+            1, so that the search does not depend on the unit of the score; "standard" gives mean 0 and deviation 1.
+    """
+
+    def __init__(self, noise: float = 1e-4, scaling: Scaling = "range") -> None:
+        self.noise, self.scaling = noise, scaling
+        self._factor = np.zeros((0, 0))
+        self._scores = np.zeros(0)
+        self._observed: sparse.csr_matrix | None = None
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def append(self, fingerprints: sparse.csr_matrix, scores: Array) -> None:
+        """Observe molecules (M, F) with `scores` (M,); non-finite scores are left out, duplicates are welcome."""
+        scores = np.asarray(scores, dtype=np.float64)
+        keep = np.flatnonzero(np.isfinite(scores))
+        if not len(keep):
+            return
+        new = fingerprints[keep]
+        block = tanimoto(new, new) + self.noise * np.eye(len(keep))
+        n, m = len(self), len(keep)
+        if n + m > len(self._factor):  # capacity doubles, so that growing does not copy every time
+            larger = np.zeros((max(2 * len(self._factor), n + m, 64),) * 2)
+            larger[:n, :n] = self._factor[:n, :n]
+            self._factor = larger
+        if self._observed is None:
+            self._observed = new
+        else:
+            side = solve_triangular(self._factor[:n, :n], tanimoto(self._observed, new), lower=True, check_finite=False)
+            block -= side.T @ side
+            self._factor[n : n + m, :n] = side.T
+            self._observed = sparse.vstack([self._observed, new], format="csr")
+        self._factor[n : n + m, n : n + m] = _cholesky(block)
+        self._scores = np.concatenate([self._scores, np.clip(scores[keep], -LARGEST_SCORE, LARGEST_SCORE)])
+
+    def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
+        """Belief about the noise-free scores of molecules (M, F)."""
+        n, m = len(self), fingerprints.shape[0]
+        offset, scale = self._units()
+        if self._observed is None:
+            return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, np.zeros((0, m)), scale)
+        factor = self._factor[:n, :n]
+        projection = solve_triangular(factor, tanimoto(self._observed, fingerprints), lower=True, check_finite=False)
+        whitened = solve_triangular(factor, (self._scores - offset) / scale, lower=True, check_finite=False)
+        variance = np.maximum(1.0 - np.einsum("nm,nm->m", projection, projection), 1e-12)
+        mean = offset + scale * (whitened @ projection)
+        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale)
+
+    def _units(self) -> tuple[float, float]:
+        """Offset and scale that turn scores into y; a constant score has scale 1."""
+        if self.scaling == "none" or not len(self):
+            return 0.0, 1.0
+        if self.scaling == "range":
+            low, high = float(self._scores.min()), float(self._scores.max())
+            return low, (high - low) or 1.0
+        return float(self._scores.mean()), float(self._scores.std()) or 1.0
+
+
+def _cholesky(matrix: Array) -> Array:
+    """Lower factor of a positive semi-definite matrix, with the least jitter that makes it numerically definite."""
+    for jitter in JITTERS:
+        try:
+            return cholesky(matrix + jitter * np.eye(len(matrix)), lower=True)
+        except np.linalg.LinAlgError:
+            continue
+    raise MolvaeError(
+        f"the kernel matrix of {len(matrix)} molecules stays indefinite with jitter {JITTERS[-1]}; is noise 0?"
+    )
