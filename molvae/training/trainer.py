@@ -137,8 +137,7 @@ class Run:
         last_save = time.monotonic()
         meter = Meter()
         self.model.train()
-        with progress(self.n_steps, "training", "steps") as bar:
-            bar.advance(self.state.step)
+        with progress(self.n_steps, "training", "steps", done=self.state.step) as bar:
             while self.state.step < self.n_steps:
                 epoch, first = divmod(self.state.step, len(self.loader))
                 for batch in self.loader.batches(epoch, first):
