@@ -2,9 +2,9 @@
 
     python -m pipelines.benchmark_speed --threads 1
 
-Forward and backward over random tokens; the peer sees the same inputs (embedding and latent point beside each token)
-and has the same weights. The variants take turns, so that a noisy machine is unfair to none, and the figure is the ratio
-of medians.
+Forward and backward over random tokens; the peer sees the same inputs (embedding and latent point beside each
+token) and has the same weights. The variants take turns, so that a noisy machine is unfair to none, and the figure
+is the ratio of medians.
 """
 
 from __future__ import annotations
