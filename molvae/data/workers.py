@@ -94,7 +94,9 @@ def _finished(
             return index, future.result()
         except (ProcessExpired, FutureTimeoutError) as error:
             position, reason = _culprit(pool, work, rows, refused, error, limits)
-            if position is not None:
+            if position is None:
+                limits = 2 * limits[0], 2 * limits[1]  # a busy machine: or it would never end
+            else:
                 refused[position] = reason
             future = _schedule(pool, work, rows, refused, limits)
 

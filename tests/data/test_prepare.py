@@ -1,0 +1,319 @@
+"""The whole of prepare on molecules of our own: what is kept, what is dropped, and that only the input decides."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from molvae.core.config import dump_config
+from molvae.core.errors import ConfigError, DataError, Interrupted
+from molvae.core.files import read_json
+from molvae.core.runtime import StopFlag
+from molvae.data import prepare as prepare_module
+from molvae.data.prepare import PrepareConfig, PrepareReport, prepare, read_report
+from molvae.data.shards import TokenShards
+from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit
+from molvae.tokens.tokenizer import Tokenizer
+from tests.data.molecules import another_order, made_molecules
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] = ("smiles", "split")) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as handle:
+        csv.writer(handle).writerows([header, *rows])
+    return path
+
+
+def run(inputs: Path | Sequence[Path], output: Path, **options: Any) -> PrepareReport:
+    paths = (inputs,) if isinstance(inputs, Path) else tuple(inputs)
+    return prepare(PrepareConfig(inputs=paths, output=output, **({"workers": 0} | options)))
+
+
+def molecules(directory: Path, split: str) -> list[str | None]:
+    tokenizer, shards = Tokenizer.load(directory / "vocabulary.json"), TokenShards.open(directory, split)
+    return [tokenizer.decode(shards[i]) for i in range(len(shards))]
+
+
+def dropped(directory: Path) -> list[tuple[str, ...]]:
+    with open(directory / "dropped.csv", newline="", encoding="utf-8") as handle:
+        return [tuple(row) for row in csv.reader(handle)][1:]
+
+
+def contents(directory: Path) -> dict[str, Any]:
+    """Everything but when and how long."""
+    files: dict[str, Any] = {
+        path.name: path.read_bytes() for path in directory.iterdir() if path.name != "manifest.json"
+    }
+    volatile = ("finished", "seconds", "command", "inputs")
+    files["manifest"] = {k: v for k, v in read_json(directory / "manifest.json").items() if k not in volatile}
+    return files
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_module, "ROWS_PER_CHUNK", 25)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_molecules_come_back_in_order(tmp_path: Path) -> None:
+    smiles = made_molecules(120)
+    path = write_csv(tmp_path / "in.csv", [(s, "test" if i % 4 == 0 else "train") for i, s in enumerate(smiles)])
+    report = run(path, tmp_path / "out", split=ColumnSplit())
+    kept_in_test = [s for s in smiles[::4] if (str(tmp_path), s)]
+    reasons = {row[3] for row in dropped(tmp_path / "out")}
+    assert all(reason.startswith("unknown token: ") for reason in reasons)
+    lost = {row[2] for row in dropped(tmp_path / "out")}
+    assert molecules(tmp_path / "out", "train") == [s for i, s in enumerate(smiles) if i % 4]
+    assert molecules(tmp_path / "out", "test") == [s for s in kept_in_test if s not in lost]
+    assert report.n_rows == 120 == sum(report.splits.values()) + sum(report.dropped.values())
+    assert report == read_report(tmp_path / "out")
+    assert not (tmp_path / "out" / ".prepare").exists()
+
+
+def test_every_reason_is_counted_and_listed(tmp_path: Path) -> None:
+    good = [("CCO", "train"), ("NCC=O", "train"), ("CCN", "valid")]
+    bad = [
+        ("C(C", "train", "not a valid SMILES"),
+        ("", "train", "no SMILES in the row"),
+        ("OCC", "train", "duplicate"),
+        ("C(O)C", "test", "duplicate of a molecule in another split"),
+        ("CC.O", "train", "several fragments (set fragments = 'largest' to keep the largest)"),
+        ("CCCCCCCCCCCC", "train", "longer than 9 tokens"),
+        ("*CC", "train", "SELFIES cannot express it"),
+        ("CCBr", "test", "unknown token: [Br]"),
+        ("CCF", "", "no split given"),
+    ]
+    path = write_csv(tmp_path / "in.csv", [*good, *((s, split) for s, split, _ in bad)])
+    report = run(path, tmp_path / "out", split=ColumnSplit(), max_length=10)
+    assert report.splits == {"train": 2, "valid": 1, "test": 0}
+    assert dropped(tmp_path / "out") == [("in.csv", str(i), s, reason) for i, (s, _, reason) in enumerate(bad, start=4)]
+    assert report.dropped == {reason.split(":")[0]: 1 for *_, reason in bad}
+    assert report.unknown_tokens == {"[Br]": 1}
+    assert "12 rows" in str(report)
+
+
+def test_vocabulary_is_that_of_the_train_split(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "in.csv", [("CCO", "train"), ("CCN", "test"), ("CCC", "test")])
+    run(path, tmp_path / "out", split=ColumnSplit())
+    assert Tokenizer.load(tmp_path / "out" / "vocabulary.json").vocabulary.tokens[3:] == ("[C]", "[O]")
+    assert molecules(tmp_path / "out", "test") == ["CCC"]
+
+
+def test_given_vocabulary_is_kept(tmp_path: Path) -> None:
+    first = write_csv(tmp_path / "a.csv", [("CC(C)O", "train"), ("CC[NH3+]", "train")])
+    run(first, tmp_path / "a", split=ColumnSplit(), max_length=30, stereo="drop")
+    second = write_csv(tmp_path / "b.csv", [("CCS", "x"), ("CCCO", "x"), ("C[C@H](O)CC", "x")])
+    report = run(second, tmp_path / "b", split=SingleSplit(name="test"), vocabulary=tmp_path / "a")
+    assert (tmp_path / "a" / "vocabulary.json").read_bytes() == (tmp_path / "b" / "vocabulary.json").read_bytes()
+    assert molecules(tmp_path / "b", "test") == ["CCCO", "CCC(C)O"]
+    assert (report.unknown_tokens, report.max_length) == ({"[S]": 1}, 30)
+    with pytest.raises(ConfigError, match="max_length = 80, but .* was made with 30"):
+        run(second, tmp_path / "c", split=SingleSplit(), vocabulary=tmp_path / "a", max_length=80)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"charges": "neutralise"}, ["CC(=O)O", "C[C@H](O)F", "C[Si](C)C"]),
+        ({"stereo": "drop"}, ["CC(=O)[O-]", "CC(O)F", "C[Si](C)C"]),
+        ({"fragments": "largest"}, ["CC(=O)[O-]", "C[C@H](O)F", "CCO", "C[Si](C)C"]),
+        ({"elements": ("C", "O", "F")}, ["CC(=O)[O-]", "C[C@H](O)F"]),
+        ({"min_heavy_atoms": 4, "max_heavy_atoms": 4, "elements": ("C", "F", "O", "H")}, ["CC(=O)[O-]", "C[C@H](O)F"]),
+        ({"max_heavy_atoms": 3}, []),
+    ],
+)
+def test_filters_and_standardisation(tmp_path: Path, options: dict[str, Any], kept: list[str]) -> None:
+    (tmp_path / "in.smi").write_text("CC(=O)[O-]\nC[C@H](O)F\nCCO.Cl\nC[SiH](C)C\n")
+    if not kept:
+        with pytest.raises(DataError, match="no molecule in the split 'train'"):
+            run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit(), **options)
+        return
+    run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit(), **options)
+    assert [s and s.replace("[SiH]", "[Si]") for s in molecules(tmp_path / "out", "train")] == kept
+
+
+def test_properties_stay_beside_their_molecules(tmp_path: Path) -> None:
+    text = "smiles,split,logP,qed\nCCO,train,1.5,2\nCCC,valid,,3\nCCC,train,high,4\nCC,train,-1,5\nCO,train,1,nan\n"
+    path = tmp_path / "in.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match="no column 'qde'.*did you mean 'qed'"):
+        run(path, tmp_path / "out", split=ColumnSplit(), properties=("qde",))
+    report = run(path, tmp_path / "out", split=ColumnSplit(), properties=("logP", "qed"))
+    assert report.dropped == {"property logP is not a finite number": 1}
+    train, valid = (TokenShards.open(tmp_path / "out", split).properties for split in ("train", "valid"))
+    assert train is not None
+    assert valid is not None
+    np.testing.assert_array_equal(train, np.array([[1.5, 2], [-1, 5], [1, np.nan]], dtype=np.float32))
+    np.testing.assert_array_equal(valid, np.array([[np.nan, 3]], dtype=np.float32))
+    assert read_json(tmp_path / "out" / "manifest.json")["properties"] == ["logP", "qed"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    "split", [RandomSplit(valid_fraction=0.2, test_fraction=0.2), ScaffoldSplit(test_fraction=0.3)]
+)
+def test_splits_are_disjoint_and_do_not_depend_on_order(tmp_path: Path, split: RandomSplit) -> None:
+    smiles = made_molecules(300)
+    (tmp_path / "a.smi").write_text("\n".join(smiles))
+    shuffled = [another_order(s, i) for i, s in enumerate(reversed(smiles))]
+    (tmp_path / "b.smi").write_text("\n".join([*shuffled, *smiles]))
+    first, second = (
+        run(tmp_path / "a.smi", tmp_path / "a", split=split),
+        run(tmp_path / "b.smi", tmp_path / "b", split=split),
+    )
+    everywhere: list[str | None] = []
+    for name in first.splits:
+        assert set(molecules(tmp_path / "a", name)) == set(molecules(tmp_path / "b", name))
+        everywhere += molecules(tmp_path / "a", name)
+    assert len(everywhere) == len(set(everywhere))
+    assert second.dropped["duplicate"] == 300
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_any_number_of_workers_gives_the_same(tmp_path: Path) -> None:
+    smiles = made_molecules(200)
+    mixed = [*smiles, "C(C", "CC.C", *(another_order(s, 1) for s in smiles[:50])]
+    (tmp_path / "in.smi").write_text("\n".join(mixed))
+    for workers in (0, 1, 3):
+        run(tmp_path / "in.smi", tmp_path / str(workers), workers=workers)
+    assert contents(tmp_path / "0") == contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_several_files_of_several_kinds(tmp_path: Path) -> None:
+    (tmp_path / "a.smi").write_text("CCO\n")
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"smiles\nCCC\nC(\n"))
+    run([tmp_path / "a.smi", tmp_path / "b.csv.gz"], tmp_path / "out", split=SingleSplit())
+    assert molecules(tmp_path / "out", "train") == ["CCO", "CCC"]
+    assert dropped(tmp_path / "out") == [("b.csv.gz", "2", "C(", "not a valid SMILES")]
+
+
+def test_same_command_again_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("CCO\nCCC\n")
+    report = run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit())
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit(), workers=1) == report
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == times
+
+
+def test_other_settings_are_refused_unless_allowed(tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("CCO\nCCC\n")
+    run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit())
+    with pytest.raises(DataError, match="prepared with other settings .max_length differ"):
+        run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit(), max_length=20)
+    report = run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit(name="test"), vocabulary=tmp_path / "out",
+                 overwrite=True)  # fmt: skip
+    assert report.splits == {"test": 2}
+    assert not list((tmp_path / "out").glob("train*"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("CCO", "test")], "no molecule in the split 'train' to make a vocabulary from .splits found: test"),
+        ([("C(", "train")], "no molecule in the split 'train'.*none: every row was dropped"),
+        ([(f"{'C' * i}O", f"id{i}") for i in range(1, 30)], "more than 20 splits .*does not hold names of splits"),
+    ],
+)
+def test_unusable_inputs_say_why(tmp_path: Path, rows: list[tuple[str, str]], message: str) -> None:
+    path = write_csv(tmp_path / "in.csv", rows)
+    with pytest.raises(DataError, match=message):
+        run(path, tmp_path / "out", split=ColumnSplit())
+
+
+def test_nothing_left_with_a_given_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "a.smi").write_text("CCO\n")
+    run(tmp_path / "a.smi", tmp_path / "a", split=SingleSplit())
+    (tmp_path / "b.smi").write_text("CCS\n")
+    with pytest.raises(DataError, match="no molecule is left of 1 rows .1 unknown token"):
+        run(tmp_path / "b.smi", tmp_path / "b", split=SingleSplit(), vocabulary=tmp_path / "a")
+
+
+# --- stopped and taken up again -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_stopped_run_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.smi").write_text("\n".join(made_molecules(200)))
+    run(tmp_path / "in.smi", tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(StopFlag, "__enter__", lambda self: setattr(self, "stopped", True) or self)
+        with pytest.raises(Interrupted, match="the same command goes on"):
+            run(tmp_path / "in.smi", tmp_path / "out")
+    assert len(list((tmp_path / "out" / ".prepare").glob("chunk-*"))) == 1
+    run(tmp_path / "in.smi", tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_unfinished_run_with_other_settings_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.smi").write_text("\n".join(made_molecules(60)))
+    with monkeypatch.context() as patched:
+        patched.setattr(StopFlag, "__enter__", lambda self: setattr(self, "stopped", True) or self)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "in.smi", tmp_path / "out", stereo="drop")
+    run(tmp_path / "in.smi", tmp_path / "out")
+    run(tmp_path / "in.smi", tmp_path / "whole")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+SCRIPT = """
+import sys
+from molvae.core.config import load_config
+from molvae.data import prepare
+if __name__ == "__main__":
+    prepare.ROWS_PER_CHUNK = 25
+    prepare.prepare(load_config(sys.argv[1], prepare.PrepareConfig))
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("small_chunks")
+def test_killed_at_any_moment_and_run_again_equals_the_whole(tmp_path: Path) -> None:
+    smiles = made_molecules(378)
+    lines = [*smiles, *(another_order(s, k) for k in range(4) for s in smiles), "C(C"]
+    (tmp_path / "in.smi").write_text("\n".join(lines))
+    config = PrepareConfig(inputs=(tmp_path / "in.smi",), output=tmp_path / "out", workers=1)
+    dump_config(config, tmp_path / "prepare.toml")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    kills = 0
+    for wanted in (1, 20, 50, 10_000):
+        process = subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path / "prepare.toml"])
+        while process.poll() is None and len(list((tmp_path / "out" / ".prepare").glob("chunk-*"))) < wanted:
+            time.sleep(0.005)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills == 3
+    assert process.returncode == 0
+    run(tmp_path / "in.smi", tmp_path / "whole")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    """No worker outlives a parent that was ended by kill -9."""
+    (tmp_path / "in.smi").write_text("\n".join(made_molecules(378) * 200))
+    dump_config(PrepareConfig(inputs=(tmp_path / "in.smi",), output=tmp_path / "out", workers=1), tmp_path / "p.toml")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path / "p.toml"], start_new_session=True)
+    while not list((tmp_path / "out" / ".prepare").glob("chunk-*")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    for _ in range(1000):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    pytest.fail("a worker is still running 10 s after its parent was killed")
