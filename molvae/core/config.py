@@ -226,6 +226,7 @@ def _is_chosen(model: type[BaseModel], data: Any) -> bool:
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     """The models that an annotation such as `list[A | B] | None` may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        annotation.model_rebuild(raise_errors=False)  # a model that holds models of its own kind
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
