@@ -1,0 +1,8 @@
+"""Search for molecules that an oracle scores highly, in few oracle calls: `optimise`, or ask and tell (`Search`)."""
+
+from molvae.search.ask_tell import Search
+from molvae.search.ledger import Record
+from molvae.search.loop import SearchResult, run_search
+from molvae.search.run import optimise, run
+
+__all__ = ["Record", "Search", "SearchResult", "optimise", "run", "run_search"]

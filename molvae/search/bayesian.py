@@ -74,10 +74,10 @@ class BayesianSearch(Search):
         self._seen: dict[str, sparse.csr_matrix] = {}
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
-        mols = [parse(s) for s in smiles]
-        keep = [i for i, mol in enumerate(mols) if mol is not None and np.isfinite(values[i])]
+        mols = {i: mol for i, s in enumerate(smiles) if (mol := parse(s)) is not None and np.isfinite(values[i])}
+        keep = list(mols)
         if keep:
-            fingerprints = self.fingerprint([mols[i] for i in keep])
+            fingerprints = self.fingerprint(list(mols.values()))
             self.surrogate.append(fingerprints, values[keep])
             self._seen.update({smiles[i]: fingerprints[k] for k, i in enumerate(keep)})
 

@@ -131,7 +131,7 @@ def delete_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     if len(ends) == 2:
         if mol.GetBondBetweenAtoms(*ends) is not None:
             return None
-        mol.AddBond(*ends, orders[int(rng.integers(2))])
+        mol.AddBond(ends[0], ends[1], orders[int(rng.integers(2))])
     mol.RemoveAtom(atom.GetIdx())
     return mol
 

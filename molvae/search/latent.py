@@ -162,8 +162,8 @@ class LatentProposals(Proposer):
             if move.parents:
                 rows = rng.choice(readable, size=(move.parents, count), p=weights)
             shape_only = np.zeros((1, count, self.space.dim), dtype=np.float32)
-            args = (mean[rows], std[rows]) if move.parents else (shape_only, shape_only)
-            points = move.points(*args, rng).astype(np.float32)
+            centre, spread = (mean[rows], std[rows]) if move.parents else (shape_only, shape_only)
+            points = move.points(centre, spread, rng).astype(np.float32)
             batches.setdefault(move.temperature, []).append((move.name, points))
         candidates = []
         for temperature, parts in batches.items():

@@ -1,0 +1,132 @@
+"""Searches to compare with: random molecules, and Optuna's samplers on latent coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from rdkit import Chem
+
+from molvae.chem.molecules import canonical
+from molvae.search.ask_tell import Search, sift
+from molvae.search.latent import LatentModel
+from molvae.search.proposals import Candidate
+
+if TYPE_CHECKING:
+    import optuna
+
+ROUNDS = 20  # of asking the model before giving up on finding new molecules
+
+
+class PriorSearch(Search):
+    """Molecules sampled from the model's prior, one after another: no learning at all.
+
+    Args:
+        temperature: of decoding; None decodes latent draws greedily ("random latent" instead of "random molecule").
+        others: see `Search`.
+    """
+
+    def __init__(self, model: LatentModel, temperature: float | None = 1.0, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.model, self.temperature = model, temperature
+
+    def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        found: dict[str, Candidate] = {}
+        for _ in range(ROUNDS):
+            z = rng.standard_normal((n, self.model.latent_dim)).astype(np.float32)
+            decoded = self.model.decode(z, temperature=self.temperature, rng=rng)
+            drawn = [Candidate(s, "prior_draw") for s in decoded if s is not None]
+            new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
+            found.update({c.smiles: c for c in new})
+            if len(found) >= n:
+                break
+        return list(found.values())[:n]
+
+    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+        """Nothing is learnt."""
+
+
+class OptunaSearch(Search):
+    """One of Optuna's samplers on latent coordinates within `bounds` prior standard deviations.
+
+    A point that decodes to a known molecule is told its known value, free of a call; a point that decodes to nothing is
+    told as failed. The sampler's state is rebuilt by asking again, since its random stream advances with each trial.
+    `gp` costs seconds a trial in 64 dimensions; it is there for comparison.
+    """
+
+    def __init__(
+        self,
+        model: LatentModel,
+        sampler: Literal["tpe", "cmaes", "gp"] = "tpe",
+        bounds: float = 3.0,
+        seed: int = 0,
+        start: Sequence[str] = (),
+        accept: Callable[[Chem.Mol], bool] = lambda mol: True,
+    ) -> None:
+        import optuna
+
+        super().__init__(seed, start, accept)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
+            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed),
+        }
+        self.model, self.bounds = model, bounds
+        self._space: dict[str, optuna.distributions.BaseDistribution] = {
+            f"z{i}": optuna.distributions.FloatDistribution(-bounds, bounds) for i in range(model.latent_dim)
+        }
+        self._study = optuna.create_study(direction="maximize", sampler=makers[sampler]())
+        self._open: dict[str, optuna.Trial] = {}
+
+    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float]) -> None:
+        self._pending = None
+        self.ask(asked)
+        self.tell(smiles, values)
+
+    def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        found: dict[str, Candidate] = {}
+        for _ in range(ROUNDS * n):
+            if len(found) == n:
+                break
+            trial = self._study.ask(self._space)
+            z = np.array([[trial.params[name] for name in self._space]], dtype=np.float32)
+            decoded = self.model.decode(z)[0]
+            mine = [] if decoded is None else sift([Candidate(decoded, "optuna")], found.__contains__, self.accept)[0]
+            if not mine:
+                self._finish(trial, math.nan)
+            elif mine[0].smiles in self.values:
+                self._finish(trial, self.values[mine[0].smiles])
+            else:
+                self._open[mine[0].smiles] = trial
+                found[mine[0].smiles] = mine[0]
+        return list(found.values())
+
+    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+        import optuna
+
+        for s, value in zip(smiles, values, strict=True):
+            trial = self._open.pop(s, None)
+            if trial is not None:
+                self._finish(trial, float(value))
+            elif math.isfinite(value) and canonical(s) is not None:
+                mean, _ = self.model.posterior([s], on_invalid="nan")
+                if np.isfinite(mean).all():
+                    z = np.clip(mean[0].astype(float), -self.bounds, self.bounds)
+                    params = dict(zip(self._space, z.tolist(), strict=True))
+                    self._study.add_trial(
+                        optuna.trial.create_trial(value=float(value), params=params, distributions=self._space)
+                    )
+        for trial in self._open.values():  # asked for, but never told
+            self._finish(trial, math.nan)
+        self._open.clear()
+
+    def _finish(self, trial: optuna.Trial, value: float) -> None:
+        from optuna.trial import TrialState
+
+        if math.isfinite(value):
+            self._study.tell(trial, value)
+        else:
+            self._study.tell(trial, state=TrialState.FAIL)

@@ -1,0 +1,234 @@
+"""What `molvae optimise` reads from a TOML file, and how it becomes a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from rdkit import Chem
+
+from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, SubstructureFilter
+from molvae.core.config import Spec
+from molvae.core.errors import ConfigError
+from molvae.oracles.config import OracleSpec
+from molvae.search.ask_tell import Search
+from molvae.search.bayesian import BayesianSearch, InnerSearch
+from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.proposals import Proposer
+from molvae.search.specs import (
+    AcquisitionSpec,
+    GraphCrossoverSpec,
+    GraphMutationSpec,
+    InterpolationSpec,
+    MaskCrossoverSpec,
+    PerturbationSpec,
+    PriorDrawSpec,
+    ProposerSpec,
+    SelfiesEditsSpec,
+    StochasticDecodingSpec,
+    UCBSpec,
+)
+from molvae.search.surrogate import CountFingerprint, Scaling, TanimotoGP
+
+Accept = Callable[[Chem.Mol], bool]
+
+
+class SurrogateSpec(Spec):
+    """The Tanimoto Gaussian process and the fingerprint it sees; see `surrogate`."""
+
+    noise: float = Field(1e-4, gt=0)
+    scaling: Scaling = "range"
+    radius: int = Field(3, ge=0)
+    n_bits: int = Field(4096, ge=64)
+    max_count: int = Field(16, ge=1)
+
+
+class InnerSpec(Spec):
+    """The inner search, free of oracle calls; see `InnerSearch`."""
+
+    generations: int = Field(4, ge=1)
+    candidates: int = Field(100, ge=1, description="proposals a generation")
+    parents: int = Field(100, ge=1)
+    rank_offset: float = Field(0.05, gt=0)
+
+
+DEFAULT_PROPOSERS: tuple[Any, ...] = (
+    GraphMutationSpec(share=0.35),
+    GraphCrossoverSpec(share=0.35),
+    SelfiesEditsSpec(share=0.05),
+    PerturbationSpec(share=0.1),
+    MaskCrossoverSpec(share=0.05),
+    InterpolationSpec(share=0.03),
+    StochasticDecodingSpec(share=0.05),
+    PriorDrawSpec(share=0.02),
+)
+
+
+class BayesianSpec(Spec):
+    """Tanimoto process, structural and latent proposals: the method of molvae."""
+
+    kind: Literal["bayesian"] = "bayesian"
+    surrogate: SurrogateSpec = SurrogateSpec()
+    acquisition: AcquisitionSpec = UCBSpec()
+    inner: InnerSpec = InnerSpec()
+    proposers: Annotated[tuple[ProposerSpec, ...], Field(min_length=1)] = DEFAULT_PROPOSERS
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a proposal goes by way of the latent space."""
+        return any(isinstance(spec.build(), LatentMove) for spec in self.proposers)
+
+    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+        s = self.surrogate
+        return BayesianSearch(
+            self._proposers(model),
+            acquisition=self.acquisition.build(),
+            surrogate=TanimotoGP(s.noise, s.scaling),
+            fingerprint=CountFingerprint(s.radius, s.n_bits, s.max_count),
+            inner=InnerSearch(**self.inner.model_dump()),
+            seed=seed,
+            start=start,
+            accept=accept,
+        )
+
+    def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:
+        """Structural proposers as they are; all latent moves together, so that they decode in one batch."""
+        built = [(spec.build(), spec.share) for spec in self.proposers]
+        proposers = [(part, share) for part, share in built if isinstance(part, Proposer)]
+        moves = [(part, share) for part, share in built if isinstance(part, LatentMove)]
+        if moves:
+            if model is None:
+                raise ConfigError("latent proposals need a model; give `weights`, or leave the latent proposers out")
+            proposers.append((LatentProposals(LatentSpace(model), moves), sum(share for _, share in moves)))
+        return proposers
+
+
+class TurboSpec(Spec):
+    """Latent coordinates, BoTorch Gaussian process, trust region."""
+
+    kind: Literal["turbo"] = "turbo"
+    points: int = Field(256, ge=4)
+    candidates: int = Field(1024, ge=16)
+    needs_model: Literal[True] = Field(True, exclude=True, repr=False)
+
+    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+        from molvae.search.turbo import TurboSearch
+
+        return TurboSearch(
+            _given(model), points=self.points, candidates=self.candidates, seed=seed, start=start, accept=accept
+        )
+
+
+class OptunaSpec(Spec):
+    """One of Optuna's samplers on latent coordinates (a baseline)."""
+
+    kind: Literal["optuna"] = "optuna"
+    sampler: Literal["tpe", "cmaes", "gp"] = "tpe"
+    bounds: float = Field(3.0, gt=0, description="prior standard deviations")
+    needs_model: Literal[True] = Field(True, exclude=True, repr=False)
+
+    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+        from molvae.search.baselines import OptunaSearch
+
+        return OptunaSearch(_given(model), self.sampler, self.bounds, seed, start, accept)
+
+
+class PriorSpec(Spec):
+    """Molecules sampled from the model (a baseline): decoded greedily from latent draws without a temperature."""
+
+    kind: Literal["prior"] = "prior"
+    temperature: float | None = Field(None, gt=0)
+    needs_model: Literal[True] = Field(True, exclude=True, repr=False)
+
+    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+        from molvae.search.baselines import PriorSearch
+
+        return PriorSearch(_given(model), self.temperature, seed=seed, start=start, accept=accept)
+
+
+MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec, Field(discriminator="kind")]
+
+
+class WindowSpec(Spec):
+    """A property within bounds, in its own unit."""
+
+    kind: Literal["window"] = "window"
+    name: str
+    low: float | None = None
+    high: float | None = None
+
+    def build(self) -> Filter:
+        return PropertyWindow(self.name, self.low, self.high)
+
+
+class AlertsSpec(Spec):
+    """No structural alert of the named catalogues."""
+
+    kind: Literal["alerts"] = "alerts"
+    catalogues: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def name(self) -> str:
+        """What the constraint is called in the ledger."""
+        return "+".join(self.catalogues)
+
+    def build(self) -> Filter:
+        return CatalogueFilter(self.catalogues)
+
+
+class SubstructuresSpec(Spec):
+    """Required and forbidden substructures."""
+
+    kind: Literal["substructures"] = "substructures"
+    name: str = "substructures"
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+    def build(self) -> Filter:
+        return SubstructureFilter(self.required, self.forbidden)
+
+
+ConstraintSpec = Annotated[WindowSpec | AlertsSpec | SubstructuresSpec, Field(discriminator="kind")]
+
+
+class StartSpec(Spec):
+    """Molecules to begin with; they cost calls like all others. Without a file, `n` are sampled from the model."""
+
+    file: Path | None = None
+    column: str = "smiles"
+    n: int = Field(20, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
+
+
+class SearchSpec(Spec):
+    """How much is searched, and where.
+
+    Attributes:
+        constraints: candidates that break one are never scored; start molecules that do are recorded as infeasible.
+    """
+
+    budget: int = Field(1000, ge=1, description="oracle calls: distinct canonical molecules scored")
+    batch_size: int = Field(5, ge=1)
+    largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
+    start: StartSpec = StartSpec()
+    constraints: tuple[ConstraintSpec, ...] = ()
+    pictures: int = Field(10, ge=0, description="best molecules stored with a picture in the ledger")
+
+
+class OptimiseConfig(Spec):
+    """A search. A run that is resumed must have the same config, except for `search.budget` and `search.pictures`."""
+
+    schema_version: Literal[1] = 1
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+    weights: str = Field("zinc250k", description="name of shipped weights, or a model directory")
+    oracle: OracleSpec
+    search: SearchSpec = SearchSpec()
+    method: MethodSpec = BayesianSpec()
+
+
+def _given(model: LatentModel | None) -> LatentModel:
+    if model is None:
+        raise ConfigError("this method searches a model's latent space; give `weights`")
+    return model

@@ -1,0 +1,171 @@
+"""The record of a search: every molecule scored, as a finished Optuna trial in a journal file.
+
+Optuna is the record and the dashboard (`optuna-dashboard RUN/journal.log`), not the optimiser: a finished trial costs
+milliseconds and survives `kill -9`. What a kill can leave behind is repaired on opening: a torn last line, which would
+break the next write, and a stale lock file, which would block it. Nobody else may write meanwhile; the run holds its
+directory (`core.files.exclusive`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY = "search"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One molecule scored.
+
+    Attributes:
+        call: 1 for the first oracle call, 2 for the second, ...
+        smiles: canonical.
+        value: score; NaN where the oracle could not score it.
+        proposer: what proposed it.
+        batch, asked, size: number of its batch, how many molecules were asked for, how many were proposed.
+        seconds: share of the oracle's wall time.
+        constraints: amount by which each constraint is broken; 0 or less is fine.
+    """
+
+    call: int
+    smiles: str
+    value: float
+    proposer: str
+    batch: int
+    asked: int
+    size: int
+    seconds: float
+    constraints: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether no constraint is broken."""
+        return all(amount <= 0 for amount in self.constraints.values())
+
+
+class Ledger:
+    """All records of a search, in memory and, where a path is given, in a journal file.
+
+    Args:
+        path: journal file to continue or to begin; None keeps the records in memory only.
+        about: what the study is, shown by the dashboard.
+    """
+
+    def __init__(self, path: str | Path | None = None, about: dict[str, Any] | None = None) -> None:
+        self.records: list[Record] = []
+        self._study: optuna.Study | None = None
+        if path is None:
+            return
+        self.path = Path(
+            path
+        ).resolve()  # optuna takes a relative path against whatever folder is current at each write
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        repair(self.path)
+        self._study = _open_study(self.path)
+        for key, value in (about or {}).items():
+            if self._study.user_attrs.get(key) != value:
+                self._study.set_user_attr(key, value)
+        self.records = [_record(trial.user_attrs) for trial in self._study.get_trials(deepcopy=False)]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def add(self, record: Record) -> None:
+        """Record a molecule; on return it is on the disk."""
+        self.records.append(record)
+        if self._study is not None:
+            self._study.add_trial(_trial(record))
+
+    def batches(self) -> list[list[Record]]:
+        """The records by batch, in order."""
+        found: dict[int, list[Record]] = {}
+        for record in self.records:
+            found.setdefault(record.batch, []).append(record)
+        return [found[b] for b in sorted(found)]
+
+    def attach_picture(self, record: Record, picture: str, folder: str | Path) -> None:
+        """Store an SVG of a molecule as an artifact of its trial, once."""
+        if self._study is None:
+            return
+        from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+
+        trial = self._study.get_trials(deepcopy=False)[record.call - 1]
+        if get_all_artifact_meta(trial, storage=self._study._storage):
+            return
+        folder = Path(folder).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"molecule-{record.call}.svg"
+        file.write_text(picture, encoding="utf-8")
+        upload_artifact(
+            artifact_store=FileSystemArtifactStore(str(folder)),
+            file_path=str(file),
+            study_or_trial=trial,
+            storage=self._study._storage,
+            mimetype="image/svg+xml",
+        )
+        file.unlink()  # the store keeps its own copy, named by artifact id
+
+
+def repair(path: Path) -> None:
+    """Make a journal writable again after a kill: cut a torn last line off, remove the locks of the dead process."""
+    for lock in path.parent.glob(f"{path.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
+    try:
+        json.loads(last or b"{}")
+    except ValueError:
+        whole = whole[: len(whole) - len(last)]
+    if len(whole) < len(data):
+        with open(path, "r+b") as handle:
+            handle.truncate(len(whole))
+
+
+def _open_study(path: Path) -> optuna.Study:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
+    return optuna.create_study(
+        study_name=STUDY,
+        storage=optuna.storages.JournalStorage(backend),
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def _trial(record: Record) -> optuna.trial.FrozenTrial:
+    """A finished trial; failed where there is no score, since NaN and infinities must never become the best value."""
+    from optuna.trial import TrialState, create_trial
+
+    attributes = asdict(record)
+    attributes["value"] = None if math.isnan(record.value) else record.value
+    attributes["feasible"] = record.feasible
+    # optuna-dashboard 0.21 reads only the old list of constraints, and would call infeasible molecules the best
+    old_list = {"constraints": list(record.constraints.values())} if record.constraints else {}
+    scored = math.isfinite(record.value)
+    return create_trial(
+        state=TrialState.COMPLETE if scored else TrialState.FAIL,
+        value=record.value if scored else None,
+        user_attrs=attributes,
+        system_attrs=old_list,
+        constraints=record.constraints or None,
+    )
+
+
+def _record(attributes: dict[str, Any]) -> Record:
+    value = attributes["value"]
+    kept = {name: attributes[name] for name in Record.__dataclass_fields__ if name != "value"}
+    return Record(value=math.nan if value is None else float(value), **kept)

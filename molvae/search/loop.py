@@ -1,0 +1,169 @@
+"""The loop on top of ask and tell: score what is asked for, record it, tell it, until the budget is spent.
+
+A search is a pure function of what it was told, and the ledger holds just that: resuming replays the ledger. A batch
+that was cut short is asked for again, comes out the same, and the molecules already recorded are not scored again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from molvae.chem.filters import Filter
+from molvae.chem.molecules import parse
+from molvae.core.errors import ConfigError, OracleError
+from molvae.oracles.oracle import Oracle
+from molvae.search.ask_tell import Search
+from molvae.search.ledger import Ledger, Record
+from molvae.search.metrics import auc_top
+from molvae.search.proposals import Candidate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        records: every distinct molecule scored, in call order.
+        reason: why the search ended: "budget", "no new molecules" or "stopped".
+    """
+
+    records: tuple[Record, ...]
+    reason: str
+
+    @property
+    def smiles(self) -> list[str]:
+        """Canonical SMILES in call order."""
+        return [record.smiles for record in self.records]
+
+    @property
+    def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Scores in call order, (N,); NaN where the oracle could not score."""
+        return np.array([record.value for record in self.records], dtype=np.float64)
+
+    def best(self, n: int = 10) -> list[tuple[str, float]]:
+        """The `n` best feasible molecules with their scores, best first."""
+        return [(record.smiles, record.value) for record in self.best_records(n)]
+
+    def best_records(self, n: int = 10) -> list[Record]:
+        """The records of the `n` best feasible molecules, best first; the earlier call first among equals."""
+        usable = [r for r in self.records if r.feasible and math.isfinite(r.value)]
+        return sorted(usable, key=lambda r: (-r.value, r.call))[:n]
+
+    def auc_top(self, k: int = 10, budget: int | None = None) -> float:
+        """PMO's area under the top-k curve (see `metrics.auc_top`); the budget defaults to the number of calls."""
+        return auc_top(self.values.tolist(), k, budget or max(len(self.records), 1))
+
+
+def run_search(
+    search: Search,
+    oracle: Oracle,
+    ledger: Ledger,
+    *,
+    budget: int,
+    batch_size: int,
+    constraints: Mapping[str, Filter] | None = None,
+    on_batch: Callable[[list[Record]], None] = lambda records: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> SearchResult:
+    """Search until `budget` distinct molecules are scored, nothing new is found, or `stopped` says so.
+
+    Args:
+        search: new, told nothing yet.
+        ledger: what was scored before; it is replayed first.
+        constraints: by name; a molecule that breaks one is recorded as infeasible.
+        on_batch: called with the records of each finished batch, not with replayed ones.
+
+    Raises:
+        ConfigError: the oracle has several objectives.
+        OracleError: the oracle returned something else than a score for each molecule.
+    """
+    if oracle.n_objectives != 1:
+        raise ConfigError(f"oracle {oracle.name} has {oracle.n_objectives} objectives; this search needs exactly one")
+    unfinished = _replay(search, ledger)
+    while len(ledger) - len(unfinished) < budget:
+        if stopped():
+            return SearchResult(tuple(ledger.records), "stopped")
+        room = min(batch_size, budget - len(ledger) + len(unfinished))
+        asked = unfinished[0].asked if unfinished else room
+        candidates = search.ask(asked)
+        if not candidates:
+            return SearchResult(tuple(ledger.records), "no new molecules")
+        records = _finish_batch(search.batch, asked, candidates, unfinished, oracle, ledger, constraints or {})
+        unfinished = []
+        search.tell([r.smiles for r in records], [r.value for r in records])
+        on_batch(records)
+    return SearchResult(tuple(ledger.records), "budget")
+
+
+def _replay(search: Search, ledger: Ledger) -> list[Record]:
+    """Tell the search what the ledger holds; returns the records of a last batch that was cut short."""
+    batches = ledger.batches()
+    unfinished = batches.pop() if batches and len(batches[-1]) < batches[-1][0].size else []
+    for records in batches:
+        search.replay(records[0].asked, [r.smiles for r in records], [r.value for r in records])
+    return unfinished
+
+
+def _finish_batch(
+    batch: int,
+    asked: int,
+    candidates: Sequence[Candidate],
+    done: Sequence[Record],
+    oracle: Oracle,
+    ledger: Ledger,
+    constraints: Mapping[str, Filter],
+) -> list[Record]:
+    """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked."""
+    known = {record.smiles: record for record in done}
+    if not known.keys() <= {c.smiles for c in candidates}:
+        log.warning(
+            "batch %d differs from the recorded one (other versions or hardware?); keeping what was recorded", batch
+        )
+        candidates = [Candidate(r.smiles, r.proposer) for r in done]
+    todo = [c for c in candidates if c.smiles not in known]
+    values, seconds = _scored(oracle, [c.smiles for c in todo])
+    for candidate, value in zip(todo, values, strict=True):
+        record = Record(
+            call=len(ledger) + 1,
+            smiles=candidate.smiles,
+            value=value,
+            proposer=candidate.origin,
+            batch=batch,
+            asked=asked,
+            size=len(candidates),
+            seconds=seconds,
+            constraints=_broken(candidate.smiles, constraints),
+        )
+        ledger.add(record)
+        known[record.smiles] = record
+    return [known[c.smiles] for c in candidates]
+
+
+def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[float], float]:
+    """Scores, infinities turned into NaN, and the wall time for each in seconds."""
+    if not smiles:
+        return [], 0.0
+    began = time.perf_counter()
+    values = np.asarray(oracle(smiles), dtype=np.float64)
+    seconds = (time.perf_counter() - began) / len(smiles)
+    if values.shape != (len(smiles),):
+        raise OracleError(f"oracle {oracle.name}: expected {len(smiles)} scores, got an array of shape {values.shape}")
+    for s, value in zip(smiles, values, strict=True):
+        if math.isinf(value):
+            log.warning("oracle %s: %r scored %s, which is refused and recorded as a failure", oracle.name, s, value)
+    return [float(v) if math.isfinite(v) else math.nan for v in values], seconds
+
+
+def _broken(smiles: str, constraints: Mapping[str, Filter]) -> dict[str, float]:
+    """How many reasons each constraint has against a molecule."""
+    mol = parse(smiles) if constraints else None
+    return {name: float(len(f.reasons(mol))) for name, f in constraints.items()} if mol is not None else {}

@@ -1,0 +1,232 @@
+"""A search from a config to a run directory; the same call continues a run that was stopped in any way."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from molvae.chem.filters import Filter
+from molvae.chem.molecules import canonical
+from molvae.core.config import dump_config, load_config
+from molvae.core.errors import ConfigError, DataError, Interrupted
+from molvae.core.files import append_event, exclusive, write_json
+from molvae.core.runtime import StopFlag, progress, write_manifest
+from molvae.data.readers import read_rows
+from molvae.oracles.oracle import Oracle
+from molvae.search import structural, surrogate, turbo
+from molvae.search.ask_tell import START_STREAM, Search
+from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, StartSpec
+from molvae.search.latent import LatentModel, LatentSpace
+from molvae.search.ledger import Ledger, Record
+from molvae.search.loop import SearchResult, run_search
+from molvae.search.outputs import latent_map, metrics_of, molecule_pictures, write_molecules
+
+log = logging.getLogger(__name__)
+
+JOURNAL = "journal.log"
+
+
+def optimise(
+    oracle: Oracle | str | Callable[..., Any],
+    budget: int = 1000,
+    weights: str | Path | LatentModel = "zinc250k",
+    seed: int = 0,
+    *,
+    start: Sequence[str] | None = None,
+    batch_size: int = 5,
+    method: MethodSpec | None = None,
+    device: str = "auto",
+    ledger: str | Path | None = None,
+) -> SearchResult:
+    """Find molecules that an oracle scores highly.
+
+    Args:
+        oracle: an `Oracle`, the name of one, or a Python function (see `molvae.oracle`); larger is better.
+        budget: oracle calls: distinct canonical molecules scored.
+        weights: name of shipped weights, a model directory, or a loaded model.
+        seed: of all randomness.
+        start: molecules to begin with; they cost calls. None samples 20 from the model.
+        batch_size: molecules for each call of the oracle.
+        method: how to search; see `molvae.search.config`. None takes the default.
+        device: for the model.
+        ledger: journal file to record in, and to continue from if it is there; None keeps everything in memory.
+
+    Returns:
+        All molecules scored and their values, in call order.
+    """
+    from molvae.oracles import oracle as make_oracle
+
+    scorer = oracle if isinstance(oracle, Oracle) else make_oracle(oracle)
+    chosen = method or BayesianSpec()
+    model = None
+    if chosen.needs_model or start is None:
+        model = load_model(weights, device) if isinstance(weights, str | Path) else weights
+    spec = SearchSpec(budget=budget, batch_size=batch_size)
+    first = list(start) if start is not None else start_molecules(spec.start, model, seed)
+    search = build_search(chosen, spec, {}, model, seed, first)
+    return run_search(search, scorer, Ledger(ledger), budget=budget, batch_size=batch_size)
+
+
+def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
+    """Run or continue a search in a directory.
+
+    Args:
+        fresh: begin anew; what an earlier run left in the ledger is lost.
+
+    Raises:
+        ConfigError: the directory holds a run of another config, or is in use.
+        Interrupted: stopped by a signal; what was found so far is written.
+    """
+    run_dir = Path(run_dir)
+    with exclusive(run_dir), StopFlag() as flag, config.oracle.build() as oracle:
+        if fresh:
+            (run_dir / JOURNAL).unlink(missing_ok=True)
+        _check_same(config, run_dir)
+        dump_config(config, run_dir / "config.resolved.toml")
+        began = time.perf_counter()
+        spec = config.search
+        needs_model = config.method.needs_model or spec.start.file is None
+        model = load_model(config.weights, config.device) if needs_model else None
+        constraints = {c.name: c.build() for c in spec.constraints}
+        start = start_molecules(spec.start, model, config.seed)
+        search = build_search(config.method, spec, constraints, model, config.seed, start)
+        ledger = Ledger(run_dir / JOURNAL, {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind})
+        spent = sum(r.seconds for r in ledger.records)
+        append_event(run_dir / "events.jsonl", {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
+        with progress(spec.budget, "search", "calls") as bar:
+            bar.advance(len(ledger))
+            result = run_search(
+                search,
+                oracle,
+                ledger,
+                budget=spec.budget,
+                batch_size=spec.batch_size,
+                constraints=constraints,
+                on_batch=lambda records: _say(records, ledger, run_dir, bar, began),
+                stopped=lambda: flag.stopped,
+            )
+        _write_outputs(config, run_dir, result, oracle, ledger, model, time.perf_counter() - began)
+    if result.reason == "stopped":
+        raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
+    return result
+
+
+def load_model(weights: str | Path, device: str) -> LatentModel:
+    """The model behind `weights`."""
+    from molvae.generation import load
+
+    return load(weights, device=device)
+
+
+def build_search(
+    method: MethodSpec,
+    spec: SearchSpec,
+    constraints: dict[str, Filter],
+    model: LatentModel | None,
+    seed: int,
+    start: Sequence[str],
+) -> Search:
+    """The search that a config describes."""
+    filters = list(constraints.values())
+
+    def accept(mol: Chem.Mol) -> bool:
+        return mol.GetNumHeavyAtoms() <= spec.largest and all(f(mol) for f in filters)
+
+    return method.build(model, seed, start, accept)
+
+
+def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> list[str]:
+    """Canonical molecules to begin with: drawn from a file, or sampled from the model.
+
+    Raises:
+        DataError: the file holds no valid molecule.
+        ConfigError: there is neither a file nor a model.
+    """
+    rng = np.random.default_rng([seed, START_STREAM])
+    if spec.file is not None:
+        column = "smiles" if spec.file.name.removesuffix(".gz").endswith((".smi", ".smiles", ".txt")) else spec.column
+        read = [row.cells[0].strip() for row in read_rows(spec.file, [column])]
+        order = rng.permutation(len(read))
+        found: dict[str, None] = {}
+        for i in order:
+            smiles = canonical(read[int(i)])
+            if smiles is not None:
+                found[smiles] = None
+            if len(found) == spec.n:
+                break
+        if not found:
+            raise DataError(f"{spec.file}: holds no valid molecule in column {column!r}")
+        return list(found)
+    if model is None:
+        raise ConfigError("a search without a model needs molecules to begin with: set search.start.file")
+    drawn: dict[str, None] = {}
+    for _ in range(20):
+        drawn.update(dict.fromkeys(s for s in model.sample(spec.n, rng=rng) if s))
+        if len(drawn) >= spec.n:
+            break
+    return list(drawn)[: spec.n]
+
+
+def _check_same(config: OptimiseConfig, run_dir: Path) -> None:
+    """Refuse to mix two searches in one directory."""
+    file = run_dir / "config.resolved.toml"
+    if not (file.exists() and (run_dir / JOURNAL).exists()):
+        return
+    free = {"search": {"budget": True, "pictures": True}, "device": True}
+    before = load_config(file, OptimiseConfig).model_dump(mode="json", exclude=free)  # type: ignore[arg-type]
+    now = config.model_dump(mode="json", exclude=free)  # type: ignore[arg-type]
+    if before != now:
+        changed = ", ".join(key for key in now if before.get(key) != now[key])
+        raise ConfigError(
+            f"{run_dir} holds a search with another config (differs in: {changed}); "
+            "choose another run directory, or --fresh to begin anew"
+        )
+
+
+def _say(records: list[Record], ledger: Ledger, run_dir: Path, bar: Any, began: float) -> None:
+    """Progress on the terminal and a line in the log of the run."""
+    values = sorted((r.value for r in ledger.records if math.isfinite(r.value)), reverse=True)
+    best = values[0] if values else None
+    top = sum(values[:10]) / len(values[:10]) if values else None
+    bar.advance(len(records), **({"best": best, "top10": top} if values else {}))
+    event = {"event": "batch", "batch": records[0].batch, "calls": len(ledger), "best": best, "top10_mean": top}
+    append_event(run_dir / "events.jsonl", {**event, "seconds": round(time.perf_counter() - began, 3)})
+
+
+def _write_outputs(
+    config: OptimiseConfig,
+    run_dir: Path,
+    result: SearchResult,
+    oracle: Oracle,
+    ledger: Ledger,
+    model: LatentModel | None,
+    seconds: float,
+) -> None:
+    """Everything a run leaves beside its ledger; also after an interruption."""
+    write_molecules(result, oracle, run_dir)
+    if model is not None:
+        latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
+    for record, picture in molecule_pictures(result, config.search.pictures):
+        ledger.attach_picture(record, picture, run_dir / "artifacts")
+    metrics = metrics_of(result, config.search.budget) | {"seconds": round(seconds, 3)}
+    write_json(run_dir / "metrics.json", metrics)
+    cited = {"bayesian": [surrogate.CITATION, structural.CITATION], "turbo": [turbo.CITATION]}
+    inputs = {} if config.search.start.file is None else {"start": config.search.start.file}
+    write_manifest(
+        run_dir,
+        kind="optimise",
+        inputs=inputs,
+        seed=config.seed,
+        device=config.device,
+        seconds=seconds,
+        oracle=oracle.identity,
+        weights=config.weights,
+        citations=cited.get(config.method.kind, []),
+    )
