@@ -68,7 +68,7 @@ class CatalogueFilter(Filter):
     """No alert of the named RDKit catalogues (see `CATALOGUES`) may match.
 
     >>> CatalogueFilter(("BRENK",)).reasons(Chem.MolFromSmiles("CCN=[N+]=[N-]"))
-    ['azido_group', ...]
+    ['Azido_group', 'diazo_group', 'quaternary_nitrogen_3']
     """
 
     names: tuple[str, ...]

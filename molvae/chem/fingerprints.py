@@ -53,8 +53,8 @@ def similarity_to(target: Chem.Mol, kind: FingerprintKind) -> Callable[[Any], fl
     """A function that gives the Tanimoto similarity (0..1) of a `fingerprint(mol, kind)` to the target's.
 
     >>> ethanol, propanol = Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("CCCO")
-    >>> round(similarity_to(ethanol, "ECFP4")(fingerprint(propanol, "ECFP4")), 4)
-    0.4545
+    >>> similarity_to(ethanol, "ECFP4")(fingerprint(propanol, "ECFP4"))
+    0.5
     """
     reference = fingerprint(target, kind)
     if kind != "PHCO":

@@ -33,6 +33,12 @@ def _similarity(target: str, kind: FingerprintKind) -> Callable[[Any], float]:
     return similarity_to(mol, kind)
 
 
+def _property_name(name: str) -> str:
+    if name not in DESCRIPTORS:
+        raise ValueError(f"unknown property {name!r}{did_you_mean(name, list(DESCRIPTORS))}")
+    return name
+
+
 class Property(Spec):
     """A descriptor by name (`molvae oracles` lists them), in its own unit."""
 
@@ -42,9 +48,7 @@ class Property(Spec):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in DESCRIPTORS:
-            raise ValueError(f"unknown property {name!r}{did_you_mean(name, list(DESCRIPTORS))}")
-        return name
+        return _property_name(name)
 
     @property
     def label(self) -> str:
@@ -189,6 +193,11 @@ class Window(Spec):
     name: str
     low: float | None = None
     high: float | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _property_name(name)
 
     def model_post_init(self, _: object) -> None:
         PropertyWindow(self.name, self.low, self.high)

@@ -123,7 +123,8 @@ class Sigmoid(Spec):
         return self
 
     def __call__(self, x: ArrayLike) -> FloatArray:
-        return np.asarray(expit((np.asarray(x, dtype=float) - self.midpoint) / self.width))
+        with np.errstate(over="ignore"):
+            return np.asarray(expit((np.asarray(x, dtype=float) - self.midpoint) / self.width))
 
 
 Modifier = Annotated[

@@ -1,0 +1,196 @@
+"""Functions that crash, hang, raise or talk nonsense cost their molecule and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from molvae.core.errors import ConfigError, MoleculeError, OracleError
+from molvae.oracles import IsolatedOracle, ParallelOracle, oracle
+from molvae.oracles.functions import FunctionOracle
+
+# Eleven jobs, after the table that shows ProcessPoolExecutor and joblib losing all of them. Molecule -> what happens.
+JOBS = {
+    "C": "ok",
+    "CC": "hang",
+    "CCC": "ok",
+    "CCCC": "crash",
+    "CCCCC": "exit",
+    "CCCCCC": "raise",
+    "N": "nan",
+    "NC": "inf",
+    "NCC": "text",
+    "NCCC": "none",
+    "NCCCC": "ok",
+}
+
+
+def troublesome(smiles: str) -> float | str | None:
+    job = JOBS[smiles]
+    if job == "hang":
+        time.sleep(1000)
+    if job == "crash":
+        os.kill(os.getpid(), 11)
+    if job == "exit":
+        os._exit(3)
+    if job == "raise":
+        raise KeyError("no such thing")
+    answers = {"nan": float("nan"), "inf": float("inf"), "text": "a lot", "none": None}
+    return answers.get(job, float(len(smiles)))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("workers", [1, 3])
+def test_eleven_jobs(workers: int, caplog: pytest.LogCaptureFixture) -> None:
+    smiles = list(JOBS)
+    with oracle(troublesome, timeout_seconds=1.0, workers=workers) as scored:
+        values = scored(smiles)
+        expected = [len(each) if JOBS[each] == "ok" else np.nan for each in smiles]
+        np.testing.assert_array_equal(values, expected)
+        for each in (each for each, job in JOBS.items() if job not in ("ok", "none")):
+            assert repr(each) in caplog.text  # every failure is logged with its molecule
+        assert "no answer within 1 s" in caplog.text
+        assert "SIGSEGV" in caplog.text
+        assert "exit status 3" in caplog.text
+        assert "no such thing" in caplog.text
+        np.testing.assert_array_equal(scored(smiles[:1] * 3), [1, 1, 1])  # and it goes on working
+
+
+def test_lambdas_and_closures_travel() -> None:
+    offset = 10
+    with oracle(lambda smiles: len(smiles) + offset) as scored:
+        np.testing.assert_array_equal(scored(["CCO", "bad smiles", "C", ""]), [13, np.nan, 11, np.nan])
+
+
+@pytest.mark.integration
+def test_a_batch_function_loses_only_the_bad_molecule(caplog: pytest.LogCaptureFixture) -> None:
+    def lengths(smiles: list[str]) -> list[int]:
+        if "CC" in smiles:
+            os._exit(1)
+        return [len(each) for each in smiles]
+
+    with oracle(lengths, batch=True, chunk=3, timeout_seconds=20) as scored:
+        np.testing.assert_array_equal(scored(["C", "CC", "CCC", "CCCC", "nonsense"]), [1, np.nan, 3, 4, np.nan])
+    assert "trying each alone" in caplog.text
+
+
+def test_wrong_number_of_answers_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    short = oracle(lambda smiles: [1.0], batch=True, isolate=False)
+    assert np.isnan(short(["C", "CC"])).all()
+    assert "expected 2 numbers" in caplog.text
+
+
+def test_several_objectives() -> None:
+    two = oracle(lambda smiles: (len(smiles), float("nan") if smiles == "C" else 1), n_objectives=2, isolate=False)
+    np.testing.assert_array_equal(two(["CCO", "C", "bad"]), [[3, 1], [np.nan, np.nan], [np.nan, np.nan]])
+    assert two([]).shape == (0, 2)
+
+
+def test_printing_does_not_disturb() -> None:
+    def talkative(smiles: str) -> float:
+        print('{"values": [99], "log": []}')
+        return len(smiles)
+
+    with oracle(talkative) as scored:
+        assert scored(["CCO"])[0] == 3
+
+
+def test_parallel_equals_serial() -> None:
+    smiles = ["C" * n for n in range(1, 40)] + ["broken"]
+    plain = oracle("logp")
+    with ParallelOracle(plain, workers=2, timeout_seconds=60, chunk=7) as parallel:
+        np.testing.assert_array_equal(parallel(smiles), plain(smiles))
+        assert parallel.identity == plain.identity
+        assert parallel([]).shape == (0,)
+
+
+def test_what_cannot_be_sent() -> None:
+    lock = threading.Lock()
+
+    def locked(smiles: str) -> float:
+        with lock:
+            return 1.0
+
+    with pytest.raises(OracleError, match="isolate=False"):
+        oracle(locked)
+    assert oracle(locked, isolate=False)(["C"])[0] == 1
+
+
+def test_what_cannot_be_received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vanishing.py").write_text("def score(smiles):\n    return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import vanishing  # type: ignore[import-not-found]
+
+    with IsolatedOracle(FunctionOracle(vanishing.score)) as scored:
+        assert scored(["C"])[0] == 1  # importable modules of the caller are importable in the worker
+    (tmp_path / "vanishing.py").unlink()
+    with IsolatedOracle(FunctionOracle(vanishing.score)) as scored, pytest.raises(OracleError, match="vanishing"):
+        scored(["C"])
+
+
+@pytest.mark.integration
+def test_a_script_without_main_guard(tmp_path: Path) -> None:
+    """multiprocessing would run the script again in each worker and fail; and no worker outlives the run."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os
+        import molvae
+        print("ran")
+        pids = molvae.oracle(lambda smiles: os.getpid(), workers=2)
+        print(int(pids(["C"])[0]))
+        """)
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    ran, pid = done.stdout.split()
+    assert ran == "ran"
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_identity_follows_the_code() -> None:
+    def identity(function: Callable[[str], float], **settings: str) -> str:
+        return FunctionOracle(function, name="f", **settings).identity  # type: ignore[arg-type]
+
+    def make(n: int) -> Callable[[str], float]:
+        return lambda smiles: len(smiles) + n
+
+    assert identity(make(1)) == identity(make(1))
+    assert identity(make(1)) != identity(make(2))
+    assert identity(lambda smiles: 1.0) != identity(lambda smiles: 2.0)
+    assert identity(make(1)) != identity(make(1), version="2")
+
+
+def test_misuse_is_refused() -> None:
+    with pytest.raises(ConfigError, match="timeout_seconds"):
+        ParallelOracle(oracle("qed"), workers=1, timeout_seconds=0)
+    with pytest.raises(ConfigError, match="did you mean 'workers'"):
+        oracle(len, worker=2)
+    with pytest.raises(ConfigError, match="isolated"):
+        oracle(len, isolate=False, workers=2)
+    with pytest.raises(ConfigError, match="a function"):
+        FunctionOracle(3)  # type: ignore[arg-type]
+    with pytest.raises(MoleculeError, match="one string"):
+        oracle("qed")("CCO")
+
+
+def test_log_lines_of_the_worker_reach_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    def warns(smiles: str) -> float:
+        logging.getLogger("user").warning("strange: %s", smiles)
+        return 1.0
+
+    with oracle(warns) as scored:
+        scored(["CCO"])
+    assert "strange: CCO" in caplog.text

@@ -1,0 +1,91 @@
+"""Scoring files: same rows, same order, whatever is in them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import pytest
+
+from molvae.core.errors import DataError
+from molvae.oracles import Stacked, oracle
+from molvae.oracles.table import score_file
+
+
+def rows(path: Path) -> list[list[str]]:
+    text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+    return list(csv.reader(text.splitlines()))
+
+
+def test_csv_keeps_rows_columns_and_order(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text('id,SMILES,"a, note"\n7,CCO,"x, y"\n7,,z\n3,nonsense,\n1,c1ccccc1,w\n\n')
+    summary = score_file(oracle("qed"), source, tmp_path / "out.csv")
+    table = rows(tmp_path / "out.csv")
+    assert table[0] == ["id", "SMILES", "a, note", "qed"]
+    assert [row[:3] for row in table[1:]] == [
+        ["7", "CCO", "x, y"],
+        ["7", "", "z"],
+        ["3", "nonsense", ""],
+        ["1", "c1ccccc1", "w"],
+        ["", "", ""],
+    ]
+    scores = [row[3] for row in table[1:]]
+    assert scores[1] == scores[2] == scores[4] == ""
+    assert [float(scores[0]), float(scores[3])] == oracle("qed")(["CCO", "c1ccccc1"]).tolist()  # to the last digit
+    assert (summary.rows, summary.scored, summary.failed) == (5, 2, 3)
+
+
+def test_smi_gzip_and_two_objectives(tmp_path: Path) -> None:
+    source = tmp_path / "in.smi.gz"
+    source.write_bytes(gzip.compress(b"CCO ethanol\nCC\tethane two\nC\n"))
+    both = Stacked([oracle("logp"), oracle("mw")], name="both")
+    score_file(both, source, tmp_path / "out.csv.gz")
+    table = rows(tmp_path / "out.csv.gz")
+    assert table[0] == ["smiles", "name", "both_0", "both_1"]
+    assert [row[:2] for row in table[1:]] == [["CCO", "ethanol"], ["CC", "ethane two"], ["C", ""]]
+
+
+def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
+    source = tmp_path / "in.tsv"
+    source.write_text("structure\tqed\n" + "".join(f"{'C' * (1 + n % 7)}\t{n}\n" for n in range(1234)))
+    seen: list[int] = []
+    summary = score_file(oracle("heavy_atoms"), source, tmp_path / "out.csv", column="structure", advance=seen.append)
+    table = rows(tmp_path / "out.csv")[1:]
+    assert [float(row[2]) for row in table] == [1 + n % 7 for n in range(1234)]
+    assert sum(seen) == summary.rows == 1234
+
+
+def test_a_column_of_the_oracle_s_name_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles,qed\nC,old\n")
+    score_file(oracle("qed"), tmp_path / "in.csv", tmp_path / "out.csv")
+    assert rows(tmp_path / "out.csv")[0] == ["smiles", "qed", "qed_score"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        ("in.csv", b"id,smils\n1,C\n", "smiles", "did you mean 'smils'.*columns: id, smils"),
+        ("in.csv", b"a,b\n1,C\n", None, "no SMILES column"),
+        ("in.csv", b"", None, "is empty"),
+        ("in.csv", b"id,smiles\n1,C,3\n", None, "line 2 has 3 fields"),
+        ("in.csv", b"smiles\n\xff\xfe\n", None, "cannot be read"),
+        ("in.csv.gz", b"no gzip", None, "cannot be read"),
+        ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700)[:-12], None, "cannot be read"),
+        ("in.xlsx", b"", None, "expected a file ending in"),
+    ],
+)
+def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str | None, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        score_file(oracle("qed"), tmp_path / name, tmp_path / "out.csv", column=column)
+    assert not (tmp_path / "out.csv").exists()  # nothing half-written is left
+
+
+def test_missing_input_and_unwritable_output(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        score_file(oracle("qed"), tmp_path / "none.csv", tmp_path / "out.csv")
+    (tmp_path / "in.smi").write_text("C\n")
+    with pytest.raises(DataError, match="cannot be written"):
+        score_file(oracle("qed"), tmp_path / "in.smi", tmp_path / "in.smi" / "out.csv")
