@@ -2,9 +2,9 @@
 
     python -m pipelines.benchmark_prepare prepared/zinc250k.csv.gz --rows 100000 1000000 --workers 2
 
-Needs a file of molecules with a column `smiles` (see `molvae data fetch zinc250k`) and Linux, where /proc tells the peak
-resident memory of every process. The inputs and results lie in a temporary folder and are removed. Prints one line for
-each size: wall time, rows a second, peak memory of the parent, of its largest child, and of all together.
+Needs a file of molecules with a column `smiles` (see `molvae data fetch zinc250k`) and Linux, where /proc tells the
+peak resident memory of every process. The inputs and results lie in a temporary folder and are removed. Prints one line
+for each size: wall time, rows a second, peak memory of the parent, of its largest child, and of all together.
 """
 
 from __future__ import annotations
@@ -111,11 +111,10 @@ def measure(source: Path, output: Path, n_rows: int, workers: int) -> dict[str, 
 
 def _descendants(pid: int) -> list[int]:
     try:
-        children = [
-            int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
-        ]
-    except (OSError, ValueError):
+        lists = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
         return []
+    children = [int(child) for text in lists for child in text.split()]
     return [found for child in children for found in (child, *_descendants(child))]
 
 
