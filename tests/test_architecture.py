@@ -28,6 +28,7 @@ FLOORS = {
     "search": 5,
     "report": 6,
     "cli": 7,
+    "__main__": 8,
 }
 SAME_FLOOR_ALLOWED = {("tokens", "molvae.chem.molecules")}
 

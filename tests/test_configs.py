@@ -16,9 +16,9 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
 def spec_of(path: Path) -> type[Spec]:
     """Which command a config is for shows in its sections."""
     if "oracle" in tomllib.loads(path.read_text(encoding="utf-8")):
-        from molvae.search.config import SearchConfig
+        from molvae.search.config import OptimiseConfig
 
-        return SearchConfig
+        return OptimiseConfig
     from molvae.training.config import TrainConfig
 
     return TrainConfig

@@ -133,6 +133,40 @@ def train(
 
 
 @app.command()
+def optimise(
+    config: Config,
+    run_dir: RunDir = None,
+    fresh: Fresh = False,
+    seed: Annotated[int | None, typer.Option(help="seed  [default: that of the config]")] = None,
+    budget: Annotated[int | None, typer.Option(help="oracle calls  [default: that of the config]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N")] = None,
+    sets: Sets = None,
+) -> None:
+    """Search for molecules that score highly.
+
+    Prints the ten best and writes a report page; the same command resumes a run that was stopped, in any way.
+    """
+    from molvae.cli.tables import print_table
+    from molvae.core.config import load_config
+    from molvae.core.errors import Interrupted
+    from molvae.search.config import OptimiseConfig
+    from molvae.search.run import run
+
+    spec = load_config(config, OptimiseConfig, overrides(sets, seed=seed, search__budget=budget, device=device))
+    directory = run_dir or Path("runs") / config.stem
+    try:
+        result = run(spec, directory, fresh=fresh)
+    except Interrupted:
+        _report(directory)
+        raise
+    rows = [(i, r.value, r.call, r.proposer, r.smiles) for i, r in enumerate(result.best_records(10), start=1)]
+    print_table(("rank", "score", "call", "proposed by", "molecule"), rows)
+    area = result.auc_top(10, spec.search.budget)
+    print(f"{len(result.records):,} molecules scored, AUC top-10 {area:.4f}, seed {spec.seed}, run: {directory}")
+    _report(directory)
+
+
+@app.command()
 def oracles(part: Annotated[str, typer.Argument(help="show only what contains this text")] = "") -> None:
     """List the named oracles.
 

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from molvae.core.errors import Interrupted, MolvaeError
 
@@ -28,21 +29,39 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns its exit code."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("molvae").setLevel(logging.INFO)
     from molvae.cli.app import app
 
-    try:
-        code = app(list(arguments), prog_name="molvae", standalone_mode=False)
-    except BrokenPipeError:  # the reader of our output has gone, for instance `molvae sample | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        return report_fault(error)
+    with _messages_on_stderr():
+        try:
+            code = app(list(arguments), prog_name="molvae", standalone_mode=False)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except (Exception, SystemExit) as error:  # typer exits by itself where the output cannot be written
+            if any(isinstance(link, BrokenPipeError) for link in _chain(error)):
+                # the reader of our output has gone, for instance `molvae sample | head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                return 0
+            if isinstance(error, SystemExit):
+                raise
+            return report_fault(error)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _messages_on_stderr() -> Iterator[None]:
+    """What the library logs, as plain lines."""
+    logger, handler = logging.getLogger("molvae"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def report_fault(error: Exception) -> int:

@@ -6,7 +6,7 @@ A chart of 1,000 points is about 60 kB; an inlined plotting library would be 4.8
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 
 VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
@@ -37,14 +37,14 @@ class Chart:
         self._marks: list[str] = []
         self._axes = [*self._grid(), self._labels(x_label, y_label)]
 
-    def line(self, x: Sequence[float], y: Sequence[float], css_class: str) -> None:
+    def line(self, x: Iterable[float], y: Iterable[float], css_class: str) -> None:
         """A line through the points whose y is finite."""
         corners = [f"{self._x(a):.1f},{self._y(b):.1f}" for a, b in zip(x, y, strict=True) if math.isfinite(b)]
         if corners:
             self._marks.append(f'<polyline class="line {css_class}" points="{" ".join(_thinned(corners))}"/>')
 
     def points(
-        self, x: Sequence[float], y: Sequence[float], rows: Sequence[int], styles: Sequence[str], radius: float = 2.6
+        self, x: Iterable[float], y: Iterable[float], rows: Iterable[int], styles: Iterable[str], radius: float = 2.6
     ) -> None:
         """Dots; `rows` are indices into the page's table of molecules, `styles` CSS classes or #rrggbb colours."""
         for a, b, row, style in zip(x, y, rows, styles, strict=True):

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from molvae.oracles.guacamol import CITATION as BENCHMARKS
+from molvae.oracles.guacamol import TASKS
+
 EVERY_RUN = (
     "RDKit: Open-source cheminformatics. https://www.rdkit.org",
     "M. Krenn, F. Haese, A. Nigam, P. Friederich, A. Aspuru-Guzik. Self-referencing embedded strings (SELFIES): a 100% "
@@ -18,7 +21,9 @@ EVERY_RUN = (
 )
 
 
-def citations(manifest: Mapping[str, Any]) -> list[str]:
-    """The citations of a run, those that it recorded itself first."""
+def citations(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """The citations of a run: those that it recorded itself, that of its benchmark task, and those of every run."""
     recorded = [str(text) for text in manifest.get("citations", [])]
-    return list(dict.fromkeys([*recorded, *EVERY_RUN]))
+    oracle = config.get("oracle", {})
+    task = [BENCHMARKS] if isinstance(oracle, Mapping) and oracle.get("name") in TASKS else []
+    return list(dict.fromkeys([*recorded, *task, *EVERY_RUN]))

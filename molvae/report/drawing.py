@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
@@ -16,7 +17,7 @@ def molecule_svg(smiles: str, width: int = 260, height: int = 190) -> str:
     if mol is None:
         return f'<svg viewBox="0 0 {width} {height}"></svg>'
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.clearBackground = False
     options.bondLineWidth = 1.4
     options.padding = 0.06

@@ -7,6 +7,7 @@ filter, and what was run. What a run did not leave behind is said on the page.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -83,7 +84,7 @@ def render(run: RunData) -> str:
         "proposers": part("the table of proposers", _proposers, []),
         "table": Markup(part("the table of molecules", lambda r: table_rows(r.molecules), "null")),
         "facts": part("what was run", _facts, []),
-        "citations": part("the citations", lambda r: citations(r.manifest), []),
+        "citations": part("the citations", lambda r: citations(r.manifest, r.config), []),
     }
     return environment.from_string((files / "report.html.j2").read_text(encoding="utf-8")).render(
         run=run,
@@ -97,9 +98,10 @@ def number(value: Any) -> str:
     """A number as people read it; a dash for what is missing."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return "–" if value is None else str(value)
-    if not np.isfinite(value):
+    value = float(value)
+    if not math.isfinite(value):
         return "–"
-    return f"{int(value):,}" if float(value).is_integer() and abs(value) >= 1 else f"{value:,.4g}"
+    return f"{int(value):,}" if value.is_integer() and abs(value) >= 1 else f"{value:,.4g}"
 
 
 def _title(run: RunData) -> str:
@@ -111,24 +113,25 @@ def _title(run: RunData) -> str:
 
 def _figures(run: RunData) -> list[tuple[str, Any]]:
     """The headline: (what, value)."""
-    figures: list[tuple[str, Any]] = []
-    molecules = run.molecules
-    if not molecules.empty:
-        best = best_molecules(molecules, 10)["value"]
-        figures += [
-            ("best score", best.max() if len(best) else None),
-            ("mean of the best 10", best.mean() if len(best) else None),
-            ("molecules scored", len(molecules)),
-            ("not scorable", int(molecules["value"].isna().sum())),
-        ]
-    shown = {"auc_top10": "AUC top-10"} | {key: key.replace("_", " ") for key in run.metrics}
-    known = {"best", "best_value", "top10_mean", "top_10_mean", "calls", "n_calls", "seconds"}
-    figures += [
-        (shown[key], value) for key, value in run.metrics.items() if isinstance(value, int | float) and key not in known
+    metrics, molecules = run.metrics, run.molecules
+    if molecules.empty:
+        numbers = [(name.replace("_", " "), v) for name, v in metrics.items() if isinstance(v, int | float)]
+        return [*numbers[:12], *_seconds(run)]
+    best = best_molecules(molecules, 10)["value"]
+    n_failed, n_infeasible = int(molecules["value"].isna().sum()), int((~molecules["feasible"].astype(bool)).sum())
+    figures: list[tuple[str, Any]] = [
+        ("best score", best.max() if len(best) else None),
+        ("mean of the best 10", best.mean() if len(best) else None),
+        ("molecules scored", len(molecules)),
     ]
-    if "seconds" in run.manifest:
-        figures.append(("seconds", run.manifest["seconds"]))
-    return figures[:12]
+    figures += [("AUC top-10", metrics["auc_top10"])] if "auc_top10" in metrics else []
+    figures += [("could not be scored", n_failed)] if n_failed else []
+    figures += [("break a constraint", n_infeasible)] if n_infeasible else []
+    return [*figures, *_seconds(run)]
+
+
+def _seconds(run: RunData) -> list[tuple[str, Any]]:
+    return [("seconds", run.manifest["seconds"])] if "seconds" in run.manifest else []
 
 
 def _cards(run: RunData) -> list[Card]:
@@ -193,8 +196,9 @@ def _dots(scored: pd.DataFrame) -> pd.DataFrame:
 
 def _proposer_styles(molecules: pd.DataFrame) -> dict[str, str]:
     """Proposer -> CSS class of its colour, in order of first appearance."""
-    names = molecules["proposer"].astype(str).unique() if "proposer" in molecules else []
-    return {str(name): f"c{i % 6}" for i, name in enumerate(names)}
+    if "proposer" not in molecules:
+        return {}
+    return {str(name): f"c{i % 6}" for i, name in enumerate(molecules["proposer"].astype(str).unique())}
 
 
 def _proposers(run: RunData) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import heapq
 import json
 import math
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def best_molecules(molecules: pd.DataFrame, n: int) -> pd.DataFrame:
     return usable.sort_values(["value", "call"], ascending=[False, True]).head(n)
 
 
-def running_best(values: Sequence[float], k: int) -> list[float]:
+def running_best(values: Iterable[float], k: int) -> list[float]:
     """Mean of the `k` best values so far after each call (of fewer while there are fewer); NaN before the first."""
     heap: list[float] = []
     means = []

@@ -1,0 +1,236 @@
+"""The command as users meet it: quick help, one clear message for each thing that can be wrong, the right exit code."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+
+from molvae.cli.faults import run as run_here
+
+ROOT = Path(__file__).parents[1]
+VERBS = (
+    "init", "data", "prepare", "train", "optimise", "sample", "embed", "score", "oracles", "evaluate", "report", "doctor",
+)  # fmt: skip
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in an empty folder, in this process: a second less for each."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Done:
+        capsys.readouterr()
+        code = run_here([str(argument) for argument in arguments])
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Run:
+    """Run a command in an empty folder, in a process of its own, as users do."""
+
+    def start(*arguments: object, env: dict[str, str] | None = None, **options: Any) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "molvae", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=tmp_path,
+            timeout=240,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            **options,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return start
+
+
+def fails(done: Done, code: int, *parts: str) -> None:
+    """The run failed with one clear message and no traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error:") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.fixture
+def molecules(tmp_path: Path) -> Path:
+    path = tmp_path / "in.csv"
+    path.write_text("id,smiles\na,CCO\nb,not a molecule\nc,CC(=O)Oc1ccccc1C(=O)O\nd,\n")
+    return path
+
+
+# --- help -----------------------------------------------------------------------------------------------------------
+
+
+def test_help_is_quick_and_lists_all_verbs(start: Run) -> None:
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = start("--help")
+        seconds.append(time.monotonic() - began)
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+    assert min(seconds) < 0.6  # 0.2 on an idle machine; what may be imported is tested in test_architecture
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(run: Run, verb: str) -> None:
+    done = run(verb, "--help")
+    assert done.returncode == 0
+    assert f"molvae {verb}" in done.stdout
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout.startswith("molvae 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["trian"], "Did you mean 'train'?"),
+        (["train", "x.toml", "--sed", "3"], "--sed"),
+        (["score", "qed"], "molvae score --help"),
+        (["sample", "-n", "many"], "many"),
+    ],
+)
+def test_wrong_usage(run: Run, arguments: list[str], part: str) -> None:
+    fails(run(*arguments), 2, part)
+
+
+# --- configs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["train", "optimise"])
+def test_unknown_keys_are_corrected(run: Run, verb: str) -> None:
+    template = {"train": "zinc250k", "optimise": "quickstart"}[verb]
+    assert run("init", "mine.toml", "--from", template).returncode == 0
+    fails(run(verb, "mine.toml", "--set", "sed=3", "--set", "seed=x"), 2, "did you mean 'seed'?", "valid integer")
+    fails(run(verb, "nine.toml"), 2, "nine.toml: no such file; did you mean 'mine.toml'?")
+    fails(run(verb, "mine.toml", "--set", "seed"), 2, "expected KEY=VALUE")
+
+
+def test_init_never_replaces_a_file(run: Run, tmp_path: Path) -> None:
+    assert run("init", "mine.toml").returncode == 0
+    assert (tmp_path / "mine.toml").read_text() == (ROOT / "configs" / "quickstart.toml").read_text()
+    fails(run("init", "mine.toml"), 2, "exists already")
+    fails(run("init", "other.toml", "--from", "quikstart"), 2, "did you mean 'quickstart'?")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_missing_gpu_is_said_before_the_work(run: Run, molecules: Path) -> None:
+    fails(run("embed", molecules, "--out", "z.parquet", "--device", "cuda"), 1, "device 'cuda' asked for, but", "'cpu'")
+
+
+# --- scoring --------------------------------------------------------------------------------------------------------
+
+
+def test_score_keeps_rows_and_leaves_failures_empty(run: Run, molecules: Path, tmp_path: Path) -> None:
+    done = run("score", "qed", molecules, "--out", "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 4 molecules" in done.stdout
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert list(table["id"]) == ["a", "b", "c", "d"]
+    assert list(table["qed"].notna()) == [True, False, True, False]
+
+
+def test_score_takes_parameters_and_files(run: Run, molecules: Path, tmp_path: Path) -> None:
+    run("score", "similarity", molecules, "--out", "a.csv", "--param", "target=CC(=O)Oc1ccccc1C(=O)O")
+    assert pd.read_csv(tmp_path / "a.csv")["similarity"][2] == 1
+    (tmp_path / "o.toml").write_text('seed = 1\n[oracle]\nkind = "named"\nname = "logp"\n')
+    run("score", "o.toml", molecules, "--out", "b.csv")
+    assert "logp" in pd.read_csv(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["qedd", "in.csv"], 2, "unknown oracle 'qedd'; did you mean 'qed'?"),
+        (["qed", "in.csv", "--param", "x=1"], 2, "'x'"),
+        (["similarity", "in.csv", "--param", "targt=CC"], 2, "did you mean 'target'?"),
+        (["qed", "absent.csv"], 3, "absent.csv"),
+        (["qed", "in.csv", "--column", "smile"], 3, "did you mean 'smiles'?"),
+        (["qed", "."], 3, "Is a directory"),
+        (["qed", "empty.csv"], 3, "is empty"),
+        (["qed", "bytes.csv"], 3, "bytes.csv: cannot be read"),
+        (["qed", "torn.csv.gz"], 3, "torn.csv.gz: cannot be read"),
+        (["absent.toml", "in.csv"], 2, "absent.toml: no such file"),
+    ],
+)
+def test_what_cannot_be_scored(
+    run: Run, molecules: Path, tmp_path: Path, arguments: list[str], code: int, part: str
+) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "bytes.csv").write_bytes(b"smiles\n\xff\xfe\n")
+    (tmp_path / "torn.csv.gz").write_bytes(b"\x1f\x8b\x08\x00\x00")
+    fails(run("score", *arguments, "--out", "out.csv"), code, part)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_oracles_are_listed_and_filtered(run: Run) -> None:
+    everything, some = run("oracles").stdout, run("oracles", "osimertinib").stdout
+    assert "celecoxib_rediscovery" in everything
+    assert "osimertinib_mpo" in some
+    assert "celecoxib" not in some
+
+
+# --- files that cannot be written -----------------------------------------------------------------------------------
+
+
+def small_files_only() -> None:
+    """As on a full disk: nothing longer than 1,000 bytes can be written."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+
+
+def test_a_full_disk_leaves_no_half_file(start: Run, tmp_path: Path) -> None:
+    (tmp_path / "many.csv").write_text("smiles\n" + "CCO\n" * 500)
+    no_bytecode = {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = start("score", "qed", "many.csv", "--out", "out.csv", preexec_fn=small_files_only, env=no_bytecode)
+    fails(done, 1, "no space left to write", "Free some space")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["many.csv"]
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that even root cannot write to")
+def test_a_read_only_folder_is_named(run: Run, molecules: Path) -> None:
+    fails(run("score", "qed", molecules, "--out", "/sys/out.csv"), 3, "/sys/out.csv: cannot be written")
+    fails(run("init", "/sys/mine.toml"), 3, "/sys", "choose another place")
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    line = f"{sys.executable} -m molvae oracles | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_unexpected_is_short_and_can_be_traced(start: Run, tmp_path: Path) -> None:
+    (tmp_path / "pandas.py").write_text("raise ZeroDivisionError('broken on purpose')\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    broken = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    fails(start("report", "run", env=broken), 1, "unexpected ZeroDivisionError: broken on purpose", "MOLVAE_DEBUG=1")
+    assert "Traceback" in start("report", "run", env={**broken, "MOLVAE_DEBUG": "1"}).stderr
