@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -301,10 +301,16 @@ def _assemble(config: PrepareConfig, tokenizer: Tokenizer | None, run: _Run, sto
             at_most=n_chunks * ROWS_PER_CHUNK,
             work=run.directory,
             output=config.output,
-            sources=[path.name for path in config.inputs],
+            sources=list(_names(config.inputs)),
             tokenizer=tokenizer or fresh,
             n_properties=len(config.properties),
         )
+
+
+def _names(paths: Sequence[Path]) -> dict[str, Path]:
+    """What the input files are called: by their names, or by their paths where two have the same name."""
+    names = {path.name: path for path in paths}
+    return names if len(names) == len(paths) else {str(path): path for path in paths}
 
 
 def _recipe(config: PrepareConfig, tokenizer: Tokenizer | None) -> Recipe:
@@ -326,7 +332,7 @@ def _write_manifest(config: PrepareConfig, settings: dict[str, Any], result: Ass
     write_manifest(
         config.output,
         kind="prepare",
-        inputs={path.name: path for path in config.inputs},
+        inputs=_names(config.inputs),
         seed=getattr(config.split, "seed", None),
         device="cpu",
         seconds=seconds,

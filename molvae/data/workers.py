@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -57,6 +58,9 @@ def map_batches(
             _check_start(pool)
             limits = base_seconds, seconds_per_row
             yield from _in_order(pool, work, batches, 2 * workers, limits)
+        except BrokenProcessPool as error:
+            pool.stop()
+            raise DataError(f"the worker processes were ended from outside ({error}; too little memory?)") from error
         except BaseException:
             pool.stop()
             raise
@@ -130,7 +134,7 @@ def _culprit(
 def _check_start(pool: ProcessPool) -> None:
     try:
         pool.schedule(os.getpid, timeout=START_SECONDS).result()
-    except (ProcessExpired, FutureTimeoutError) as error:
+    except (ProcessExpired, FutureTimeoutError, BrokenProcessPool) as error:
         raise DataError(
             f"worker processes do not start ({error}); in a script of your own, call prepare under "
             "`if __name__ == '__main__':`, or use workers=0"

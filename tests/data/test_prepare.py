@@ -197,6 +197,16 @@ def test_several_files_of_several_kinds(tmp_path: Path) -> None:
     assert dropped(tmp_path / "out") == [("b.csv.gz", "2", "C(", "not a valid SMILES")]
 
 
+def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "in.smi").write_text("CCO\n")
+    paths = [tmp_path / folder / "in.smi" for folder in "ab"]
+    run(paths, tmp_path / "out", split=SingleSplit())
+    assert dropped(tmp_path / "out") == [(str(paths[1]), "1", "CCO", "duplicate")]
+    assert set(read_json(tmp_path / "out" / "manifest.json")["inputs"]) == {str(path) for path in paths}
+
+
 def test_same_command_again_does_nothing(tmp_path: Path) -> None:
     (tmp_path / "in.smi").write_text("CCO\nCCC\n")
     report = run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit())

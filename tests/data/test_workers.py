@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +63,12 @@ def test_input_is_read_only_a_little_ahead() -> None:
 def test_error_in_the_work_itself_is_raised() -> None:
     with pytest.raises(AttributeError):
         list(map_batches(behave, iter([(0, [None])]), 1))  # type: ignore[list-item]  # None has no upper()
+
+
+def test_script_without_main_guard_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "from molvae.data.workers import map_batches\nprint(list(map_batches(max, [(0, [1])], 1)))\n"
+    )
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "if __name__ == '__main__'" in done.stderr
