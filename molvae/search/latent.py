@@ -19,7 +19,10 @@ Points = np.ndarray[Any, np.dtype[np.float32]]
 class LatentModel(Protocol):
     """What the search needs of a model; `molvae.load(...)` gives one."""
 
-    latent_dim: int
+    @property
+    def latent_dim(self) -> int:
+        """Z."""
+        ...
 
     def posterior(self, smiles: Sequence[str], on_invalid: Any = ...) -> tuple[Points, Points]:
         """Mean and std of each molecule's posterior, (N, Z) each; rows of NaN for molecules it cannot read."""
@@ -31,7 +34,7 @@ class LatentModel(Protocol):
         """SMILES of latent points (N, Z); None where the decoder spells no molecule."""
         ...
 
-    def sample(self, n: int, temperature: Any = ..., rng: Any = ...) -> list[str]:
+    def sample(self, n: int, temperature: Any = ..., *, rng: Any = ...) -> list[str]:
         """`n` molecules from the prior."""
         ...
 

@@ -1,0 +1,245 @@
+"""A trained model as a chemist uses it: SMILES in, latent points out, and back."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from molvae.core.errors import CheckpointError, MoleculeError
+from molvae.core.runtime import pick_device
+from molvae.data.batch import TokenBatch
+from molvae.model.checkpoint import VOCABULARY, load_checkpoint
+from molvae.model.vae import SequenceVAE
+from molvae.tokens.tokenizer import Ids, Tokenizer
+
+Points = np.ndarray[Any, np.dtype[np.float32]]
+Randomness = int | np.random.Generator
+OnInvalid = Literal["raise", "nan"]
+
+CHUNK = 512  # molecules computed together; large enough to be fast, small enough for any memory
+ROUNDS = 20  # how often `sample` and `neighbours` try before they give what they have
+
+
+def load(name_or_path: str | Path = "zinc250k", device: str = "auto") -> MoleculeVAE:
+    """A trained model, by the name of shipped weights or from a model directory.
+
+    Args:
+        name_or_path: a directory written by `molvae train`, or a name; names are looked up in `$MOLVAE_HOME/weights`
+            and then inside the package. The network is never asked.
+        device: "auto" (CUDA where it works, else the CPU), "cpu", "cuda", "cuda:1", ...
+
+    Raises:
+        CheckpointError: there is no such model, or its files are damaged.
+        DeviceError: the device is not there.
+    """
+    directory = model_directory(name_or_path)
+    network, info = load_checkpoint(directory, pick_device(device))
+    return MoleculeVAE(network, Tokenizer.load(directory / VOCABULARY), info, directory)
+
+
+def model_directory(name_or_path: str | Path) -> Path:
+    """The directory of a model given by name or path.
+
+    Raises:
+        CheckpointError: there is none; the message lists the names that exist.
+    """
+    homes = [Path(__file__).parent / "weights"]
+    if home := os.environ.get("MOLVAE_HOME"):
+        homes.insert(0, Path(home) / "weights")
+    places = [home / str(name_or_path) for home in homes] if len(Path(name_or_path).parts) == 1 else []
+    for place in [*places, Path(name_or_path)]:
+        if place.is_dir():
+            return place
+    names = sorted({p.name for home in homes if home.is_dir() for p in home.iterdir() if p.is_dir()})
+    raise CheckpointError(
+        f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'}"
+    )
+
+
+class MoleculeVAE:
+    """A `SequenceVAE` together with its tokenizer.
+
+    Every method takes and gives plain SMILES and NumPy arrays; N molecules, Z latent dimensions. Nothing here depends
+    on how molecules are batched. Randomness comes from `rng`, a seed or a `numpy.random.Generator`.
+    """
+
+    def __init__(
+        self, network: SequenceVAE, tokenizer: Tokenizer, info: dict[str, Any] | None = None, path: Path | None = None
+    ) -> None:
+        self.network, self.tokenizer, self.info, self.path = network.eval(), tokenizer, info or {}, path
+
+    @property
+    def latent_dim(self) -> int:
+        """Z."""
+        return self.network.latent_dim
+
+    # --- molecules to latent points -----------------------------------------------------------------------------------
+
+    def embed(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> Points:
+        """Posterior means, (N, Z): deterministic, the coordinates to use for anything downstream."""
+        return self.posterior(smiles, on_invalid)[0]
+
+    def posterior(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> tuple[Points, Points]:
+        """Mean and standard deviation of q(z|x) for each molecule, (N, Z) each.
+
+        Args:
+            smiles: the molecules.
+            on_invalid: "raise" an error that names index and string, or give a row of "nan".
+
+        Raises:
+            MoleculeError: a molecule is invalid, too long, or has tokens that the model does not know.
+        """
+        mean, std = (np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32) for _ in range(2))
+        with torch.inference_mode():
+            for rows, batch in self._batches(self._encoded(smiles, on_invalid)):
+                posterior = self.network.encode(batch.tokens, batch.lengths)
+                mean[rows], std[rows] = posterior.mean.cpu().numpy(), posterior.std.cpu().numpy()
+        return mean, std
+
+    def log_prob(
+        self, smiles: Sequence[str], k: int = 64, rng: Randomness = 0, on_invalid: OnInvalid = "raise"
+    ) -> Points:
+        """Importance-weighted lower bound of log p(x) with `k` samples, (N,) nats (Burda et al. 2016, eq. 8).
+
+        It rises to log p(x) with k; k = 1 is the ELBO. p(x) is that of the token sequence of the canonical SMILES.
+        """
+        generator = self._generator(rng)
+        bound = np.full(len(smiles), np.nan, dtype=np.float32)
+        with torch.inference_mode():
+            for rows, batch in self._batches(self._encoded(smiles, on_invalid), chunk=max(1, CHUNK // k)):
+                h = self.network.encoder(batch.tokens, batch.lengths)
+                z, log_weight = self.network.bottleneck.importance(h, k, generator)  # (K, B, Z), (K, B)
+                repeated = batch.tokens.repeat(k, 1)
+                log_likelihood = self.network.log_prob(repeated, z.flatten(0, 1)).view(k, -1)
+                weighted = torch.logsumexp(log_likelihood + log_weight, 0) - math.log(k)
+                bound[rows] = weighted.cpu().numpy()
+        return bound
+
+    # --- latent points to molecules -----------------------------------------------------------------------------------
+
+    def decode(
+        self,
+        z: Points,
+        temperature: float | None = None,
+        top_p: float = 1.0,
+        rng: Randomness = 0,
+        beam_width: int | None = None,
+    ) -> list[str | None]:
+        """Canonical SMILES of latent points (N, Z), None where the tokens spell no molecule.
+
+        Greedy by default; with a `temperature` tokens are drawn, from the smallest set that holds `top_p` of the
+        probability; with a `beam_width` the likeliest sequence that beam search finds.
+        """
+        generator = self._generator(rng)
+        found: list[str | None] = []
+        for start in range(0, len(z), CHUNK):
+            points = torch.as_tensor(np.asarray(z[start : start + CHUNK], dtype=np.float32), device=self.network.device)
+            if beam_width is not None:
+                ids = self.network.beam(points, self.tokenizer.max_length, beam_width)[0][:, 0]
+            else:
+                ids = self.network.decode(points, self.tokenizer.max_length, temperature, top_p, generator)
+            found += [self.tokenizer.decode(row) for row in ids.tolist()]
+        return found
+
+    def reconstruct(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> list[str | None]:
+        """Each molecule encoded to its posterior mean and decoded greedily; None where that fails."""
+        mean = self.embed(smiles, on_invalid)
+        readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
+        found: list[str | None] = [None] * len(mean)
+        for row, molecule in zip(readable, self.decode(mean[readable]), strict=True):
+            found[row] = molecule
+        return found
+
+    def sample(self, n: int, temperature: float | None = 1.0, top_p: float = 1.0, rng: Randomness = 0) -> list[str]:
+        """`n` molecules from the prior, repetitions included; fewer only if the model spells no molecules at all."""
+        rng = np.random.default_rng(rng)
+        found: list[str] = []
+        for _ in range(ROUNDS):
+            if len(found) >= n:
+                break
+            with torch.inference_mode():
+                z = self.network.bottleneck.sample(n - len(found), self._generator(rng)).cpu().numpy()
+            found += [s for s in self.decode(z, temperature, top_p, rng) if s is not None]
+        return found
+
+    def interpolate(self, a: str, b: str, steps: int = 10) -> list[str | None]:
+        """`steps` molecules from `a` to `b`, both ends included, decoded greedily along the great arc between them.
+
+        Spherical and not linear, since the middle of a straight line lies nearer to the origin than almost any draw of
+        the prior does (White 2016, arXiv:1609.04468).
+        """
+        ends = self.embed([a, b])
+        return self.decode(spherical(ends[0], ends[1], np.linspace(0, 1, steps)))
+
+    def neighbours(
+        self, smiles: str, n: int = 10, radius: float = 1.0, temperature: float | None = None, rng: Randomness = 0
+    ) -> list[str]:
+        """Up to `n` distinct molecules other than `smiles` from around its posterior mean, the nearest in z first.
+
+        Args:
+            smiles: the molecule in the middle.
+            n: how many; fewer come when the region holds fewer.
+            radius: noise added to the mean, in posterior standard deviations of each dimension.
+            temperature: of decoding; None decodes greedily.
+            rng: seed or generator.
+        """
+        rng = np.random.default_rng(rng)
+        mean, std = self.posterior([smiles])
+        itself = self.tokenizer.standardiser(smiles)
+        found: dict[str, float] = {}
+        for _ in range(ROUNDS):
+            noise = rng.standard_normal((max(32, 2 * n), self.latent_dim)).astype(np.float32)
+            decoded = self.decode(mean + radius * std * noise, temperature, rng=rng)
+            for molecule, distance in zip(decoded, np.linalg.norm(noise, axis=1), strict=True):
+                if molecule is not None and molecule != itself:
+                    found[molecule] = min(float(distance), found.get(molecule, math.inf))
+            if len(found) >= n:
+                break
+        return sorted(found, key=found.__getitem__)[:n]
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _encoded(self, smiles: Sequence[str], on_invalid: OnInvalid) -> list[Ids | None]:
+        if isinstance(smiles, str):
+            raise TypeError("expected a list of SMILES, got one string; write [smiles]")
+        encoded: list[Ids | None] = []
+        for index, molecule in enumerate(smiles):
+            try:
+                encoded.append(self.tokenizer.encode(molecule))
+            except MoleculeError as error:
+                if on_invalid == "raise":
+                    raise error.at(index) from error
+                encoded.append(None)
+        return encoded
+
+    def _batches(self, encoded: list[Ids | None], chunk: int = CHUNK) -> Iterator[tuple[list[int], TokenBatch]]:
+        """Batches of similar length with the rows they belong to; molecules that were not encoded are left out."""
+        rows = sorted((i for i, ids in enumerate(encoded) if ids is not None), key=lambda i: len(encoded[i]))  # type: ignore[arg-type]
+        for start in range(0, len(rows), chunk):
+            chosen = rows[start : start + chunk]
+            ids = [torch.from_numpy(encoded[i]) for i in chosen]
+            tokens = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+            lengths = torch.tensor([len(i) for i in ids])
+            yield chosen, TokenBatch(tokens, lengths).to(self.network.device)
+
+    def _generator(self, rng: Randomness) -> torch.Generator:
+        seed = int(np.random.default_rng(rng).integers(2**63))
+        return torch.Generator(self.network.device).manual_seed(seed)
+
+
+def spherical(a: Points, b: Points, shares: np.ndarray[Any, np.dtype[np.float64]]) -> Points:
+    """Points (S, Z) on the great arc from a (Z,) to b (Z,) at `shares` (S,); norms are interpolated, too."""
+    norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    cosine = float(np.clip(a @ b / max(norm_a * norm_b, 1e-12), -1, 1))
+    angle = math.acos(cosine)
+    t = shares[:, None]
+    if math.sin(angle) < 1e-4:  # (anti)parallel: the arc is a line, or not defined
+        return ((1 - t) * a + t * b).astype(np.float32)
+    direction = (np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b) / math.sin(angle)
+    return (direction * ((1 - t) * norm_a + t * norm_b)).astype(np.float32)
