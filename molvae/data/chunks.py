@@ -161,7 +161,7 @@ def _number(smiles: str, name: str, cell: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.inf
-    if abs(value) > np.finfo(np.float32).max:
+    if abs(value) > float(np.finfo(np.float32).max):
         raise MoleculeError(smiles, f"property {name} is not a finite number")
     return value
 

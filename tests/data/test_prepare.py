@@ -2,66 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from molvae.core.config import dump_config
-from molvae.core.errors import ConfigError, DataError, Interrupted
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
-from molvae.core.runtime import StopFlag
-from molvae.data import prepare as prepare_module
-from molvae.data.prepare import PrepareConfig, PrepareReport, prepare, read_report
+from molvae.data.prepare import read_report
 from molvae.data.shards import TokenShards
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit
 from molvae.tokens.tokenizer import Tokenizer
 from tests.data.molecules import another_order, made_molecules
-
-
-def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] = ("smiles", "split")) -> Path:
-    with open(path, "w", newline="", encoding="utf-8") as handle:
-        csv.writer(handle).writerows([header, *rows])
-    return path
-
-
-def run(inputs: Path | Sequence[Path], output: Path, **options: Any) -> PrepareReport:
-    paths = (inputs,) if isinstance(inputs, Path) else tuple(inputs)
-    return prepare(PrepareConfig(inputs=paths, output=output, **({"workers": 0} | options)))
-
-
-def molecules(directory: Path, split: str) -> list[str | None]:
-    tokenizer, shards = Tokenizer.load(directory / "vocabulary.json"), TokenShards.open(directory, split)
-    return [tokenizer.decode(shards[i]) for i in range(len(shards))]
-
-
-def dropped(directory: Path) -> list[tuple[str, ...]]:
-    with open(directory / "dropped.csv", newline="", encoding="utf-8") as handle:
-        return [tuple(row) for row in csv.reader(handle)][1:]
-
-
-def contents(directory: Path) -> dict[str, Any]:
-    """Everything but when and how long."""
-    files: dict[str, Any] = {
-        path.name: path.read_bytes() for path in directory.iterdir() if path.name != "manifest.json"
-    }
-    volatile = ("finished", "seconds", "command", "inputs")
-    files["manifest"] = {k: v for k, v in read_json(directory / "manifest.json").items() if k not in volatile}
-    return files
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "ROWS_PER_CHUNK", 25)
+from tests.data.preparing import contents, dropped, molecules, run, write_csv
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -246,84 +201,3 @@ def test_nothing_left_with_a_given_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "b.smi").write_text("CCS\n")
     with pytest.raises(DataError, match="no molecule is left of 1 rows .1 unknown token"):
         run(tmp_path / "b.smi", tmp_path / "b", split=SingleSplit(), vocabulary=tmp_path / "a")
-
-
-# --- stopped and taken up again -------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_stopped_run_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "in.smi").write_text("\n".join(made_molecules(200)))
-    run(tmp_path / "in.smi", tmp_path / "whole")
-    with monkeypatch.context() as patched:
-        patched.setattr(StopFlag, "__enter__", lambda self: setattr(self, "stopped", True) or self)
-        with pytest.raises(Interrupted, match="the same command goes on"):
-            run(tmp_path / "in.smi", tmp_path / "out")
-    assert len(list((tmp_path / "out" / ".prepare").glob("chunk-*"))) == 1
-    run(tmp_path / "in.smi", tmp_path / "out")
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_unfinished_run_with_other_settings_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "in.smi").write_text("\n".join(made_molecules(60)))
-    with monkeypatch.context() as patched:
-        patched.setattr(StopFlag, "__enter__", lambda self: setattr(self, "stopped", True) or self)
-        with pytest.raises(Interrupted):
-            run(tmp_path / "in.smi", tmp_path / "out", stereo="drop")
-    run(tmp_path / "in.smi", tmp_path / "out")
-    run(tmp_path / "in.smi", tmp_path / "whole")
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-SCRIPT = """
-import sys
-from molvae.core.config import load_config
-from molvae.data import prepare
-if __name__ == "__main__":
-    prepare.ROWS_PER_CHUNK = 25
-    prepare.prepare(load_config(sys.argv[1], prepare.PrepareConfig))
-"""
-
-
-@pytest.mark.integration
-@pytest.mark.usefixtures("small_chunks")
-def test_killed_at_any_moment_and_run_again_equals_the_whole(tmp_path: Path) -> None:
-    smiles = made_molecules(378)
-    lines = [*smiles, *(another_order(s, k) for k in range(4) for s in smiles), "C(C"]
-    (tmp_path / "in.smi").write_text("\n".join(lines))
-    config = PrepareConfig(inputs=(tmp_path / "in.smi",), output=tmp_path / "out", workers=1)
-    dump_config(config, tmp_path / "prepare.toml")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    kills = 0
-    for wanted in (1, 20, 50, 10_000):
-        process = subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path / "prepare.toml"])
-        while process.poll() is None and len(list((tmp_path / "out" / ".prepare").glob("chunk-*"))) < wanted:
-            time.sleep(0.005)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
-    assert kills == 3
-    assert process.returncode == 0
-    run(tmp_path / "in.smi", tmp_path / "whole")
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    """No worker outlives a parent that was ended by kill -9."""
-    (tmp_path / "in.smi").write_text("\n".join(made_molecules(378) * 200))
-    dump_config(PrepareConfig(inputs=(tmp_path / "in.smi",), output=tmp_path / "out", workers=1), tmp_path / "p.toml")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    process = subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path / "p.toml"], start_new_session=True)
-    while not list((tmp_path / "out" / ".prepare").glob("chunk-*")):
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    for _ in range(1000):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.01)
-    pytest.fail("a worker is still running 10 s after its parent was killed")
