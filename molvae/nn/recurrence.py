@@ -62,12 +62,13 @@ class _Recurrence(torch.autograd.Function):
         (n_steps, n_batch), n_hidden = tokens.shape, h0.shape[1]
         w = weight.to(dtype).t().contiguous()  # (H, 3H)
         states = h0.new_empty(n_steps, n_batch, n_hidden)
-        saved = h0.new_empty(n_steps, 4, n_batch, n_hidden)  # r, u, c and the candidate's recurrent part
+        keep = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
+        saved = h0.new_empty(n_steps if keep else 1, 4, n_batch, n_hidden)  # r, u, c, the candidate's recurrent part
         product = torch.empty(n_batch, 3 * n_hidden, dtype=dtype)
         product_r, product_u, product_c = product.split(n_hidden, dim=1)
         h = h0
         for t in range(n_steps):
-            r, u, c, part = saved[t]
+            r, u, c, part = saved[t if keep else 0]
             torch.mm(h.to(dtype), w, out=product)
             for gate, out in enumerate((r, u, c)):
                 torch.index_select(table[gate], 0, tokens[t], out=out)
@@ -77,7 +78,8 @@ class _Recurrence(torch.autograd.Function):
             torch.add(bias, product_c, out=part)
             c.addcmul_(r, part).tanh_()
             h = torch.lerp(c, h, u, out=states[t])
-        ctx.save_for_backward(tokens, h0, weight, states, saved)
+        if keep:
+            ctx.save_for_backward(tokens, h0, weight, states, saved)
         ctx.dtype, ctx.n_tokens = dtype, table.shape[1]  # type: ignore[attr-defined]
         return states
 

@@ -1,0 +1,188 @@
+"""Latent points for other tools: a scikit-learn transformer, and files in, files out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from molvae.core.errors import DataError, MoleculeError
+from molvae.core.files import atomic_path
+from molvae.core.runtime import progress
+from molvae.data.readers import Row, check_columns, column_names, count_rows, kind_of, read_rows
+from molvae.generation import MoleculeVAE, Points, load
+
+ROWS_AT_ONCE = 2048
+
+
+class MoleculeEmbedder(TransformerMixin, BaseEstimator):
+    """SMILES to latent points, in a scikit-learn `Pipeline`.
+
+        make_pipeline(MoleculeEmbedder(), RidgeCV()).fit(smiles, y)
+
+    Takes a list, a 1-D array, a Series, or a frame or 2-D array with one column. Nothing is learnt in `fit`, which only
+    loads the weights; a pickle holds the name of the weights and not the weights.
+
+    Args:
+        weights: name of shipped weights, or a model directory.
+        on_invalid: "raise" an error that names index and string, or give rows of "nan".
+        device: "auto", "cpu", "cuda", ...
+    """
+
+    def __init__(
+        self,
+        weights: str = "zinc250k",
+        on_invalid: Literal["raise", "nan"] = "raise",
+        device: str = "auto",
+    ) -> None:
+        self.weights, self.on_invalid, self.device = weights, on_invalid, device
+
+    def fit(self, X: Any, y: Any = None) -> MoleculeEmbedder:
+        """Load the weights and look at the input's form."""
+        _column(X)
+        self.n_features_in_ = 1
+        self._vae = load(self.weights, self.device)
+        self.latent_dim_ = self._vae.latent_dim
+        return self
+
+    def transform(self, X: Any) -> Points:
+        """Posterior means, (N, Z) float32."""
+        check_is_fitted(self, "latent_dim_")
+        return self._model().embed(_column(X), self.on_invalid)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
+        """z0, z1, ..."""
+        check_is_fitted(self, "latent_dim_")
+        return np.array([f"z{i}" for i in range(self.latent_dim_)], dtype=object)
+
+    def _model(self) -> MoleculeVAE:
+        if self.__dict__.get("_vae") is None:  # after unpickling
+            self._vae = load(self.weights, self.device)
+        return self._vae
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {key: value for key, value in state.items() if key != "_vae"}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.allow_nan = False
+        tags.no_validation = True
+        return tags
+
+
+def _column(X: Any) -> list[str]:
+    """The SMILES of whatever scikit-learn hands over."""
+    if isinstance(X, pd.DataFrame) or getattr(X, "ndim", 1) == 2:
+        values = np.asarray(X, dtype=object)
+        if values.shape[1] != 1:
+            raise ValueError(
+                f"expected one column of SMILES, got {values.shape[1]}; choose it with a ColumnTransformer"
+            )
+        return list(values[:, 0])
+    if isinstance(X, str) or not hasattr(X, "__len__"):
+        raise ValueError(f"expected a list or array of SMILES, got {type(X).__name__}")
+    return list(X)
+
+
+@dataclass(frozen=True)
+class EmbedSummary:
+    """What `embed_file` did."""
+
+    out: Path
+    n_rows: int
+    n_invalid: int
+
+    def __str__(self) -> str:
+        lost = f", {self.n_invalid:,} of them without a point (see the column error)" if self.n_invalid else ""
+        return f"{self.out}: {self.n_rows:,} rows{lost}"
+
+
+def embed_file(
+    source: str | Path,
+    out: str | Path,
+    column: str = "smiles",
+    keep: Sequence[str] | None = None,
+    weights: str = "zinc250k",
+    device: str = "auto",
+) -> EmbedSummary:
+    """Embed the molecules of a file: `molvae embed`. Streams, so memory does not depend on the length of the file.
+
+    Args:
+        source: .smi, .csv, .tsv or .parquet, plain or .gz.
+        out: .parquet or .csv; has a row for each row of the input, in its order: the kept columns, `error` (empty where
+            all is well) and z0 .. z(Z-1), which are empty where a molecule cannot be read.
+        column: the column of the SMILES.
+        keep: other columns to carry over; None carries all.
+        weights, device: see `molvae.load`.
+
+    Raises:
+        DataError: a file or column is not there, or cannot be read or written as asked.
+    """
+    source, out = Path(source), Path(out)
+    if kind_of(out) not in ("parquet", "csv") or out.suffix == ".gz":
+        raise DataError(f"{out}: expected a name ending in .parquet or .csv")
+    check_columns(source, [column])
+    kept = list(keep) if keep is not None else [c for c in column_names(source) if c != column]
+    columns = list(dict.fromkeys([column, *kept]))
+    vae = load(weights, device)
+    schema = pyarrow.schema(
+        [(name, pyarrow.string()) for name in [*columns, "error"]]
+        + [(f"z{i}", pyarrow.float32()) for i in range(vae.latent_dim)]
+    )
+    n_rows = n_invalid = 0
+    with atomic_path(out) as temporary, ExitStack() as stack, progress(count_rows(source), "embedding", "rows") as bar:
+        write = pyarrow.csv.CSVWriter if kind_of(out) == "csv" else pyarrow.parquet.ParquetWriter
+        writer = stack.enter_context(write(temporary, schema))
+        for rows in _chunks(read_rows(source, columns)):
+            table, invalid = _embedded(vae, rows, columns, schema)
+            writer.write_table(table)
+            n_rows, n_invalid = n_rows + len(rows), n_invalid + invalid
+            bar.advance(len(rows), without_point=n_invalid)
+    return EmbedSummary(out, n_rows, n_invalid)
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == ROWS_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _embedded(
+    vae: MoleculeVAE, rows: list[Row], columns: list[str], schema: pyarrow.Schema
+) -> tuple[pyarrow.Table, int]:
+    """The output rows of some input rows, and how many of them have no point."""
+    smiles = [row.cells[0] for row in rows]
+    z = vae.embed(smiles, on_invalid="nan")
+    lost: np.ndarray[Any, Any] = np.isnan(z).any(axis=1)
+    errors = [_reason(vae, molecule) if bad else None for molecule, bad in zip(smiles, lost, strict=True)]
+    arrays = [pyarrow.array([row.cells[i] for row in rows], pyarrow.string()) for i in range(len(columns))]
+    arrays.append(pyarrow.array(errors, pyarrow.string()))
+    arrays += [pyarrow.array(z[:, i], pyarrow.float32(), mask=lost) for i in range(z.shape[1])]
+    return pyarrow.Table.from_arrays(arrays, schema=schema), int(lost.sum())
+
+
+def _reason(vae: MoleculeVAE, smiles: str) -> str:
+    try:
+        vae.tokenizer.encode(smiles)
+    except MoleculeError as error:
+        return error.reason
+    return "the embedding is not finite"
