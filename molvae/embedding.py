@@ -172,7 +172,7 @@ def _embedded(
     """The output rows of some input rows, and how many of them have no point."""
     smiles = [row.cells[0] for row in rows]
     z = vae.embed(smiles, on_invalid="nan")
-    lost: np.ndarray[Any, Any] = np.isnan(z).any(axis=1)
+    lost = np.asarray(np.isnan(z).any(axis=1))
     errors = [_reason(vae, molecule) if bad else None for molecule, bad in zip(smiles, lost, strict=True)]
     arrays = [pyarrow.array([row.cells[i] for row in rows], pyarrow.string()) for i in range(len(columns))]
     arrays.append(pyarrow.array(errors, pyarrow.string()))
