@@ -41,9 +41,8 @@ def recur(tokens: Tensor, table: Tensor, static: Tensor, h0: Tensor, weight: Ten
     Returns:
         States h_1 .. h_T, (T, B, H), float32.
     """
-    states: Tensor = _Recurrence.apply(
-        tokens, table, static, h0, weight, bias, torch.bfloat16 if low else torch.float32
-    )
+    dtype, keep = torch.bfloat16 if low else torch.float32, torch.is_grad_enabled()
+    states: Tensor = _Recurrence.apply(tokens, table, static, h0, weight, bias, dtype, keep)
     return states
 
 
@@ -58,11 +57,11 @@ class _Recurrence(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         dtype: torch.dtype,
+        keep: bool,
     ) -> Tensor:
         (n_steps, n_batch), n_hidden = tokens.shape, h0.shape[1]
         w = weight.to(dtype).t().contiguous()  # (H, 3H)
         states = h0.new_empty(n_steps, n_batch, n_hidden)
-        keep = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
         saved = h0.new_empty(n_steps if keep else 1, 4, n_batch, n_hidden)  # r, u, c, the candidate's recurrent part
         product = torch.empty(n_batch, 3 * n_hidden, dtype=dtype)
         product_r, product_u, product_c = product.split(n_hidden, dim=1)
@@ -118,7 +117,7 @@ class _Recurrence(torch.autograd.Function):
         grad_gates = (one_hot @ flat[:, : 2 * n_hidden]).view(-1, 2, n_hidden).transpose(0, 1)
         grad_table = torch.cat([grad_gates, (one_hot @ grad_candidate.view(-1, n_hidden))[None]]).float()
         grad_bias = flat[:, 2 * n_hidden :].float().sum(0)
-        return None, grad_table, grad_static, grad_h, (flat.t() @ before).float(), grad_bias, None
+        return None, grad_table, grad_static, grad_h, (flat.t() @ before).float(), grad_bias, None, None
 
 
 class TokenGRU(torch.nn.Module):
