@@ -15,11 +15,12 @@ import io
 import logging
 import shutil
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from molvae.core.config import did_you_mean
 from molvae.core.errors import ConfigError, DataError, DownloadError
@@ -96,7 +97,7 @@ def fetch(name: str | Dataset, out: str | Path, mirror: str | None = None) -> Pa
     """
     dataset = name if isinstance(name, Dataset) else _named(name)
     path, notes_path = Path(out) / f"{dataset.name}.csv.gz", Path(out) / f"{dataset.name}.json"
-    notes = read_json(notes_path) if notes_path.exists() else {}
+    notes = _read_notes(notes_path)
     if path.exists() and notes.get("sha256") == sha256_file(path):
         log.info("%s is already there", path)
         return path
@@ -108,13 +109,22 @@ def fetch(name: str | Dataset, out: str | Path, mirror: str | None = None) -> Pa
         digests[file.name] = _fetch_file(file, url, folder, recorded.get(file.name))
     try:
         _write_csv(dataset, folder, path)
-    except (DataError, tarfile.TarError, OSError, KeyError) as error:
-        raise DownloadError(f"{dataset.name}: the downloaded files cannot be used ({error})") from error
+    except (ValueError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        shutil.rmtree(folder)  # or the next call would take them for good
+        raise DownloadError(f"{dataset.name}: the downloaded files cannot be used ({error}); try again") from error
     about = {key: value for key, value in asdict(dataset).items() if key not in ("rows", "files")}
     urls = {file.name: file.url for file in dataset.files}
     write_json(notes_path, about | {"urls": urls, "files": digests, "sha256": sha256_file(path)})
     shutil.rmtree(folder)
     return path
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    """What `fetch` recorded earlier; nothing where the file is missing or damaged."""
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _named(name: str) -> Dataset:
@@ -168,7 +178,8 @@ def _zinc250k_rows(folder: Path) -> Rows:
     lists = {split: set(_lines((folder / f"{split}.txt").open("rb"))) for split in ("valid", "test")}
     with tarfile.open(folder / "zinc.txt.gz", "r:gz") as archive:
         for member in archive:
-            handle = archive.extractfile(member) if member.isfile() else None
+            hidden = Path(member.name).name.startswith(".")  # what macOS packs beside each file
+            handle = archive.extractfile(member) if member.isfile() and not hidden else None
             for smiles in _lines(handle) if handle else ():
                 yield smiles, next((split for split, molecules in lists.items() if smiles in molecules), "train")
 

@@ -6,7 +6,7 @@ partition, and one partition at a time is sorted in memory. The first occurrence
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 ENTRY = np.dtype([("key", "<u8", 2), ("position", "<i8"), ("split", "<u2")])
-ENTRIES_PER_PARTITION = 250_000  # about 30 MB while it is sorted
+ENTRIES_PER_PARTITION = 100_000  # about 15 MB while it is sorted
 FIRST, DUPLICATE, DUPLICATE_ACROSS_SPLITS = 0, 1, 2
 
 
@@ -36,11 +36,11 @@ def mark_duplicates(parts: Iterable[tuple[Array, Array]], at_most: int, director
     for keys, splits in parts:
         position += _deal(keys, splits, position, partitions)
     marks = directory / "duplicates"
-    with open(marks, "wb") as handle:
+    with open(marks, "wb", buffering=0) as handle:
         handle.truncate(position)
         for path in partitions:
             if path.exists():
-                _mark(np.fromfile(path, dtype=ENTRY), handle.fileno())
+                _mark(np.fromfile(path, dtype=ENTRY), handle)
                 path.unlink()
     return marks
 
@@ -58,11 +58,12 @@ def _deal(keys: Array, splits: Array, position: int, partitions: list[Path]) -> 
     return len(keys)
 
 
-def _mark(entries: Array, descriptor: int) -> None:
+def _mark(entries: Array, handle: io.FileIO) -> None:
     entries = entries[np.lexsort((entries["position"], entries["key"][:, 1], entries["key"][:, 0]))]
     repeats = np.zeros(len(entries), dtype=bool)
     repeats[1:] = np.all(entries["key"][1:] == entries["key"][:-1], axis=1)
     first_of_group = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(entries))))
     across = entries["split"] != entries["split"][first_of_group]
     for position, other in zip(entries["position"][repeats].tolist(), across[repeats].tolist(), strict=True):
-        os.pwrite(descriptor, bytes([DUPLICATE_ACROSS_SPLITS if other else DUPLICATE]), position)
+        handle.seek(position)
+        handle.write(bytes([DUPLICATE_ACROSS_SPLITS if other else DUPLICATE]))

@@ -18,17 +18,18 @@ from molvae.data.datasets import DATASETS, Dataset, SourceFile, fetch, listing
 from tests.data.fileserver import FileServer, serving
 
 
-def tar_gz(name: str, content: bytes) -> bytes:
+def tar_gz(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
 
 
 FILES = {
-    "zinc.txt.gz": tar_gz("zinc.txt", b"CCO\nCCN\nCCC\nCCF\n"),
+    "zinc.txt.gz": tar_gz({"./._zinc.txt": b"\0\xff Mac", "./zinc.txt": b"CCO\nCCN\nCCC\nCCF\n"}),
     "valid.txt": b"CCN\n",
     "test.txt": b"CCF\n",
     "dataset_v1.csv": b"SMILES,SPLIT\nCCO,train\nCCN,test\nCCF,test_scaffolds\n",
@@ -115,6 +116,23 @@ def test_molecules_themselves_are_checked(server: FileServer, tmp_path: Path) ->
     dataset = replace(tiny("zinc250k"), molecules_sha256="0" * 64)
     with pytest.raises(DownloadError, match="not the molecules"):
         fetch(dataset, tmp_path, mirror=server.address)
+
+
+def test_damaged_archive_is_named(server: FileServer, tmp_path: Path) -> None:
+    whole = server.files["zinc.txt.gz"]
+    server.files["zinc.txt.gz"] = whole[:60]
+    with pytest.raises(DownloadError, match="zinc250k: the downloaded files cannot be used"):
+        fetch(tiny("zinc250k"), tmp_path, mirror=server.address)
+    server.files["zinc.txt.gz"] = whole
+    assert rows(fetch(tiny("zinc250k"), tmp_path, mirror=server.address)) == EXPECTED["zinc250k"]
+
+
+def test_damaged_record_does_not_matter(server: FileServer, tmp_path: Path) -> None:
+    path = fetch(tiny("moses"), tmp_path, mirror=server.address)
+    (tmp_path / "moses.json").write_text("{")
+    assert rows(fetch(tiny("moses"), tmp_path, mirror=server.address)) == EXPECTED["moses"]
+    assert read_json(tmp_path / "moses.json")["name"] == "moses"
+    assert path.exists()
 
 
 def test_set_interrupted_between_files_goes_on(server: FileServer, tmp_path: Path) -> None:
