@@ -92,6 +92,7 @@ class BayesianSearch(Search):
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
         for _ in range(self.inner.generations):
             ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
+            ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
             candidates, mols = sift(
                 self._candidates(parents, rng), lambda s: s in self.values or s in pool.index, self.accept

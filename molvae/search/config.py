@@ -213,7 +213,7 @@ class SearchSpec(Spec):
     largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
     start: StartSpec = StartSpec()
     constraints: tuple[ConstraintSpec, ...] = ()
-    pictures: int = Field(10, ge=0, description="best molecules stored with a picture in the ledger")
+    pictures: int = Field(10, ge=0, description="a molecule among so many best when scored gets a picture")
 
 
 class OptimiseConfig(Spec):

@@ -8,16 +8,20 @@ directory (`core.files.exclusive`).
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molvae.core.files import write_text
+
 if TYPE_CHECKING:
     import optuna
 
 STUDY = "search"
+ARTIFACTS = "artifacts"  # start the dashboard with --artifact-dir RUN/artifacts to see the pictures
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,13 @@ class Ledger:
     Args:
         path: journal file to continue or to begin; None keeps the records in memory only.
         about: what the study is, shown by the dashboard.
+        pictures: how many of the best have a picture, in the folder `artifacts` beside the journal.
     """
 
-    def __init__(self, path: str | Path | None = None, about: dict[str, Any] | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, about: dict[str, Any] | None = None, pictures: int = 10) -> None:
         self.records: list[Record] = []
+        self.pictures = pictures
+        self._best: list[float] = []  # a heap of the `pictures` best scores
         self._study: optuna.Study | None = None
         if path is None:
             return
@@ -73,15 +80,33 @@ class Ledger:
             if self._study.user_attrs.get(key) != value:
                 self._study.set_user_attr(key, value)
         self.records = [_record(trial.user_attrs) for trial in self._study.get_trials(deepcopy=False)]
+        scores = [r.value for r in self.records if r.feasible and math.isfinite(r.value)]
+        self._best = sorted(heapq.nlargest(pictures, scores))
 
     def __len__(self) -> int:
         return len(self.records)
 
     def add(self, record: Record) -> None:
-        """Record a molecule; on return it is on the disk."""
+        """Record a molecule; on return it is on the disk. Those among the best so far get a picture."""
         self.records.append(record)
         if self._study is not None:
-            self._study.add_trial(_trial(record))
+            self._study.add_trial(_trial(record, self._picture(record)))
+
+    def _picture(self, record: Record) -> dict[str, str]:
+        """Write the picture of a molecule that is among the `pictures` best so far; returns what tells Optuna of it.
+
+        Optuna attaches artifacts to running trials only, and ours are finished when they are made; so the attribute
+        that `optuna.artifacts.upload_artifact` would set is set here.
+        """
+        if not record.feasible or math.isnan(record.value) or self.pictures == 0:
+            return {}
+        if len(self._best) == self.pictures and record.value <= self._best[0]:
+            return {}
+        (heapq.heappush if len(self._best) < self.pictures else heapq.heappushpop)(self._best, record.value)
+        name = f"molecule-{record.call}.svg"
+        write_text(self.path.parent / ARTIFACTS / name, picture(record.smiles))
+        about = {"artifact_id": name, "filename": name, "mimetype": "image/svg+xml", "encoding": None}
+        return {f"artifacts:{name}": json.dumps(about)}
 
     def batches(self) -> list[list[Record]]:
         """The records by batch, in order."""
@@ -89,28 +114,6 @@ class Ledger:
         for record in self.records:
             found.setdefault(record.batch, []).append(record)
         return [found[b] for b in sorted(found)]
-
-    def attach_picture(self, record: Record, picture: str, folder: str | Path) -> None:
-        """Store an SVG of a molecule as an artifact of its trial, once."""
-        if self._study is None:
-            return
-        from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
-
-        trial = self._study.get_trials(deepcopy=False)[record.call - 1]
-        if get_all_artifact_meta(trial, storage=self._study._storage):
-            return
-        folder = Path(folder).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"molecule-{record.call}.svg"
-        file.write_text(picture, encoding="utf-8")
-        upload_artifact(
-            artifact_store=FileSystemArtifactStore(str(folder)),
-            file_path=str(file),
-            study_or_trial=trial,
-            storage=self._study._storage,
-            mimetype="image/svg+xml",
-        )
-        file.unlink()  # the store keeps its own copy, named by artifact id
 
 
 def repair(path: Path) -> None:
@@ -121,14 +124,19 @@ def repair(path: Path) -> None:
         return
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
-    try:
-        json.loads(last or b"{}")
-    except ValueError:
+    while whole and not _is_json(last := whole[whole.rfind(b"\n", 0, -1) + 1 :]):
         whole = whole[: len(whole) - len(last)]
     if len(whole) < len(data):
         with open(path, "r+b") as handle:
             handle.truncate(len(whole))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _open_study(path: Path) -> optuna.Study:
@@ -146,7 +154,18 @@ def _open_study(path: Path) -> optuna.Study:
     )
 
 
-def _trial(record: Record) -> optuna.trial.FrozenTrial:
+def picture(smiles: str) -> str:
+    """A molecule as SVG."""
+    from rdkit import Chem
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    drawing = rdMolDraw2D.MolDraw2DSVG(300, 240)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawing, Chem.MolFromSmiles(smiles))
+    drawing.FinishDrawing()
+    return str(drawing.GetDrawingText())
+
+
+def _trial(record: Record, artifacts: dict[str, str]) -> optuna.trial.FrozenTrial:
     """A finished trial; failed where there is no score, since NaN and infinities must never become the best value."""
     from optuna.trial import TrialState, create_trial
 
@@ -154,13 +173,13 @@ def _trial(record: Record) -> optuna.trial.FrozenTrial:
     attributes["value"] = None if math.isnan(record.value) else record.value
     attributes["feasible"] = record.feasible
     # optuna-dashboard 0.21 reads only the old list of constraints, and would call infeasible molecules the best
-    old_list = {"constraints": list(record.constraints.values())} if record.constraints else {}
+    old_list: dict[str, Any] = {"constraints": list(record.constraints.values())} if record.constraints else {}
     scored = math.isfinite(record.value)
     return create_trial(
         state=TrialState.COMPLETE if scored else TrialState.FAIL,
         value=record.value if scored else None,
         user_attrs=attributes,
-        system_attrs=old_list,
+        system_attrs={**old_list, **artifacts},
         constraints=record.constraints or None,
     )
 

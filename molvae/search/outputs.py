@@ -1,21 +1,17 @@
-"""Tables, map, pictures and figures of a finished search."""
+"""Tables, map and figures of a finished search."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rdkit import Chem
-from rdkit.Chem.Draw import rdMolDraw2D
 
 from molvae.core.files import atomic_path
 from molvae.oracles.oracle import Oracle
 from molvae.search.latent import LatentSpace
-from molvae.search.ledger import Record
 from molvae.search.loop import SearchResult
 
 WITH_COMPONENTS = 100  # so many of the best molecules have the parts of their score in the table
@@ -52,15 +48,6 @@ def latent_map(result: SearchResult, space: LatentSpace, path: Path) -> None:
         frame[["x", "y"]] = left[:, :2] * size[:2] * sign
     with atomic_path(path) as file:
         frame.to_parquet(file, index=False)
-
-
-def molecule_pictures(result: SearchResult, n: int) -> Iterator[tuple[Record, str]]:
-    """The `n` best molecules as SVG."""
-    for record in result.best_records(n):
-        drawing = rdMolDraw2D.MolDraw2DSVG(300, 240)
-        rdMolDraw2D.PrepareAndDrawMolecule(drawing, Chem.MolFromSmiles(record.smiles))
-        drawing.FinishDrawing()
-        yield record, drawing.GetDrawingText()
 
 
 def metrics_of(result: SearchResult, budget: int) -> dict[str, Any]:

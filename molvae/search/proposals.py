@@ -38,7 +38,9 @@ class Parents:
         return weights / weights.sum()
 
     def draw(self, n: int, rng: np.random.Generator) -> list[str]:
-        """`n` parents, drawn with replacement by weight."""
+        """`n` parents, drawn with replacement by weight; none where there are no parents."""
+        if not self.smiles:
+            return []
         return [self.smiles[int(i)] for i in rng.choice(len(self.smiles), size=n, p=self.weights)]
 
 

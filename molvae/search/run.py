@@ -26,7 +26,7 @@ from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, Searc
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import SearchResult, run_search
-from molvae.search.outputs import latent_map, metrics_of, molecule_pictures, write_molecules
+from molvae.search.outputs import latent_map, metrics_of, write_molecules
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,8 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         constraints = {c.name: c.build() for c in spec.constraints}
         start = start_molecules(spec.start, model, config.seed)
         search = build_search(config.method, spec, constraints, model, config.seed, start)
-        ledger = Ledger(run_dir / JOURNAL, {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind})
+        about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
+        ledger = Ledger(run_dir / JOURNAL, about, spec.pictures)
         spent = sum(r.seconds for r in ledger.records)
         append_event(run_dir / "events.jsonl", {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
         with progress(spec.budget, "search", "calls") as bar:
@@ -112,7 +113,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 on_batch=lambda records: _say(records, ledger, run_dir, bar, began),
                 stopped=lambda: flag.stopped,
             )
-        _write_outputs(config, run_dir, result, oracle, ledger, model, time.perf_counter() - began)
+        _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     return result
@@ -205,7 +206,6 @@ def _write_outputs(
     run_dir: Path,
     result: SearchResult,
     oracle: Oracle,
-    ledger: Ledger,
     model: LatentModel | None,
     seconds: float,
 ) -> None:
@@ -213,8 +213,6 @@ def _write_outputs(
     write_molecules(result, oracle, run_dir)
     if model is not None:
         latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
-    for record, picture in molecule_pictures(result, config.search.pictures):
-        ledger.attach_picture(record, picture, run_dir / "artifacts")
     metrics = metrics_of(result, config.search.budget) | {"seconds": round(seconds, 3)}
     write_json(run_dir / "metrics.json", metrics)
     cited = {"bayesian": [surrogate.CITATION, structural.CITATION], "turbo": [turbo.CITATION]}

@@ -128,9 +128,9 @@ def _thompson(
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
     scale = y.std() or 1.0
-    model = SingleTaskGP(torch.tensor(z), torch.tensor((y - y.mean()) / scale)[:, None])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # latent points are no unit cube, and a fit that stops early will do
+        model = SingleTaskGP(torch.tensor(z), torch.tensor((y - y.mean()) / scale)[:, None])
         try:
             fit_gpytorch_mll(
                 ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": 50}}

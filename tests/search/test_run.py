@@ -1,0 +1,251 @@
+"""The loop and whole runs: budget, failures, constraints, outputs, resuming, and kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from search_molecules import MOLECULES
+
+from molvae.chem.filters import PropertyWindow
+from molvae.core.config import load_config, parse_config
+from molvae.core.errors import ConfigError, DataError, OracleError
+from molvae.core.files import read_events, read_json
+from molvae.oracles.oracle import Oracle
+from molvae.search import optimise
+from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig, StartSpec
+from molvae.search.ledger import Ledger, Record
+from molvae.search.loop import run_search
+from molvae.search.run import run, start_molecules
+from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
+
+METHOD = BayesianSpec(
+    inner=InnerSpec(generations=2, candidates=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+)
+
+
+class Counting(Oracle):
+    """Scores by a rule and remembers all calls."""
+
+    name = "counting"
+
+    def __init__(self, rule: Any) -> None:
+        self.rule, self.seen = rule, list[str]()
+
+    def __call__(self, smiles: Sequence[str]) -> np.ndarray:
+        self.seen += smiles
+        return np.array([self.rule(s) for s in smiles])
+
+
+def config(tmp_path: Path, **search: Any) -> OptimiseConfig:
+    """A structural search from a file of a few molecules."""
+    (tmp_path / "start.smi").write_text("\n".join(MOLECULES))
+    return parse_config(
+        {
+            "oracle": {"kind": "named", "name": "qed"},
+            "search": {"budget": 30, "start": {"file": str(tmp_path / "start.smi"), "n": 8}, **search},
+            "method": METHOD.model_dump(mode="json"),
+        },
+        OptimiseConfig,
+    )
+
+
+@pytest.mark.parametrize(("budget", "batch_size"), [(1, 5), (7, 3), (23, 5), (20, 40)])
+def test_budget_is_met_and_never_exceeded(budget: int, batch_size: int) -> None:
+    oracle = Counting(len)
+    result = optimise(oracle, budget, start=MOLECULES[:6], batch_size=batch_size, method=METHOD)
+    assert len(result.smiles) == len(oracle.seen) == len(set(oracle.seen)) == budget
+    assert result.smiles == oracle.seen
+    assert result.reason == "budget"
+    assert result.values.tolist() == [len(s) for s in oracle.seen]
+
+
+def test_result_ranks_what_was_found() -> None:
+    result = optimise(Counting(len), 12, start=[*MOLECULES, *MOLECULES], method=METHOD)
+    assert result.smiles == MOLECULES
+    assert [v for _, v in result.best(3)] == sorted((len(s) for s in MOLECULES), reverse=True)[:3]
+    assert 0 < result.auc_top(1) < max(len(s) for s in MOLECULES)
+
+
+def test_failures_and_infinities_are_recorded_as_nan_and_the_search_goes_on() -> None:
+    odd = {MOLECULES[0]: np.nan, MOLECULES[1]: np.inf, MOLECULES[2]: -np.inf}
+    result = optimise(Counting(lambda s: odd.get(s, 1.0)), 20, start=MOLECULES[:6], method=METHOD)
+    assert np.isnan(result.values[:3]).all()
+    assert np.isfinite(result.values[3:]).all()
+    assert not {s for s, _ in result.best(20)} & set(odd)
+
+
+def test_everything_failing_still_ends() -> None:
+    result = optimise(Counting(lambda s: np.nan), 15, start=MOLECULES[:6], method=METHOD)
+    assert np.isnan(result.values).all()
+    assert result.best() == []
+
+
+def test_an_oracle_of_the_wrong_shape_is_an_error() -> None:
+    with pytest.raises(OracleError, match="expected 5 scores"):
+        optimise(Counting(lambda s: [1.0, 2.0]), 15, start=MOLECULES, method=METHOD)
+
+
+def test_several_objectives_are_refused() -> None:
+    oracle = Counting(len)
+    oracle.n_objectives = 2
+    with pytest.raises(ConfigError, match="2 objectives"):
+        optimise(oracle, 15, start=MOLECULES, method=METHOD)
+
+
+def test_function_names_and_models_are_taken(model: Any) -> None:
+    assert len(optimise("qed", 8, weights=model, batch_size=4).smiles) == 8
+    assert len(optimise(lambda smiles: float(len(smiles)), 5, start=MOLECULES, method=METHOD).smiles) == 5
+
+
+def test_constraints_mark_start_molecules_and_keep_others_out() -> None:
+    small = PropertyWindow("mw", high=160)
+    search = METHOD.build(None, 0, MOLECULES[:8], small)
+    result = run_search(search, Counting(len), Ledger(), budget=25, batch_size=5, constraints={"mw": small})
+    assert {r.feasible for r in result.records[:8]} == {True, False}
+    assert all(r.feasible for r in result.records[8:])
+    assert all(r.feasible for r in result.best_records(25))
+
+
+def test_start_molecules_come_from_the_file_or_the_model(tmp_path: Path, model: Any) -> None:
+    file = tmp_path / "start.csv"
+    file.write_text("name,smiles\na,OCC\nb,CCO\nc,broken(\nd,CCN\n")
+    assert set(start_molecules(StartSpec(file=file, n=9), None, 0)) == {"CCO", "CCN"}
+    assert len(start_molecules(StartSpec(file=file, n=1), None, 0)) == 1
+    assert start_molecules(StartSpec(n=4), model, 0) == start_molecules(StartSpec(n=4), model, 0)
+    with pytest.raises(ConfigError, match="search.start.file"):
+        start_molecules(StartSpec(), None, 0)
+    file.write_text("smiles\nbroken(\n")
+    with pytest.raises(DataError, match="no valid molecule"):
+        start_molecules(StartSpec(file=file), None, 0)
+
+
+def test_a_run_leaves_all_it_should(tmp_path: Path) -> None:
+    spec = config(tmp_path, constraints=[{"kind": "window", "name": "mw", "high": 200.0}], pictures=2)
+    result = run(spec, tmp_path / "run")
+    table = pd.read_parquet(tmp_path / "run" / "molecules.parquet")
+    assert table["call"].tolist() == list(range(1, 31))
+    assert table["smiles"].tolist() == result.smiles
+    assert {"value", "proposer", "seconds", "feasible", "batch", "constraint:mw"} <= set(table)
+    assert pd.read_csv(tmp_path / "run" / "molecules.csv")["smiles"].tolist() == result.smiles
+    metrics = read_json(tmp_path / "run" / "metrics.json")
+    assert metrics["calls"] == 30
+    assert metrics["best"] == result.best(1)[0][1]
+    assert metrics["auc_top10"] == result.auc_top(10, 30)
+    assert read_json(tmp_path / "run" / "manifest.json")["inputs"]["start"]["sha256"]
+    assert read_events(tmp_path / "run" / "events.jsonl")[-1]["calls"] == 30
+    assert (tmp_path / "run" / "artifacts" / f"molecule-{result.best_records(1)[0].call}.svg").exists()
+    assert load_config(tmp_path / "run" / "config.resolved.toml", OptimiseConfig) == spec
+
+
+def test_a_run_with_a_model_maps_the_latent_space(tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("molvae.search.run.load_model", lambda weights, device: model)
+    spec = parse_config(
+        {"oracle": {"kind": "named", "name": "qed"}, "search": {"budget": 12, "start": {"n": 6}}}, OptimiseConfig
+    )
+    run(spec, tmp_path)
+    table = pd.read_parquet(tmp_path / "latent.parquet")
+    assert set(table) == {"call", "x", "y"}
+    assert np.isfinite(table).all(axis=None)
+    assert table["x"].std() >= table["y"].std() > 0
+
+
+def test_a_finished_run_can_be_given_more_budget(tmp_path: Path) -> None:
+    whole = run(config(tmp_path, budget=40), tmp_path / "whole")
+    run(config(tmp_path, budget=28), tmp_path / "grown")  # a multiple of whole batches: 8 to start with, then 5 each
+    grown = run(config(tmp_path, budget=40), tmp_path / "grown")
+    assert grown.smiles == whole.smiles
+
+
+def test_another_config_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    run(config(tmp_path, budget=10), tmp_path / "run")
+    with pytest.raises(ConfigError, match="differs in: search"):
+        run(config(tmp_path, budget=10, batch_size=2), tmp_path / "run")
+    assert len(run(config(tmp_path, budget=12, batch_size=2), tmp_path / "run", fresh=True).smiles) == 12
+
+
+@pytest.mark.parametrize("cut", [1, 3, 9, 14])
+def test_a_batch_that_was_cut_short_is_finished_without_scoring_twice(cut: int) -> None:
+    def search() -> Any:
+        return METHOD.build(None, 0, MOLECULES[:6], lambda mol: True)
+
+    whole = run_search(search(), Counting(len), Ledger(), budget=25, batch_size=5)
+    ledger = Ledger()
+    ledger.records = list(whole.records[:cut])
+    oracle = Counting(len)
+    resumed = run_search(search(), oracle, ledger, budget=25, batch_size=5)
+    assert resumed.smiles == whole.smiles
+    assert oracle.seen == whole.smiles[cut:]
+
+
+def test_records_that_this_search_would_not_make_are_kept() -> None:
+    ledger = Ledger()
+    ledger.add(Record(1, "CCCCO", 5.0, "start", 0, 5, 5, 0.0))
+    result = run_search(
+        METHOD.build(None, 0, MOLECULES[:6], lambda mol: True), Counting(len), ledger, budget=9, batch_size=5
+    )
+    assert result.smiles[0] == "CCCCO"
+    assert len(result.smiles) == 9
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from molvae.core.config import load_config
+from molvae.search.run import run
+from molvae.search.config import OptimiseConfig
+run(load_config(Path(sys.argv[1]), OptimiseConfig), sys.argv[2])
+"""
+
+
+@pytest.mark.integration
+def test_killed_again_and_again_and_resumed_equals_not_killed(tmp_path: Path) -> None:
+    from molvae.core.config import dump_config
+
+    spec = config(tmp_path, budget=60, batch_size=4)
+    dump_config(spec, tmp_path / "config.toml")
+    whole = run(spec, tmp_path / "whole")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "config.toml"), str(tmp_path / "killed")]
+    journal = tmp_path / "killed" / "journal.log"
+    kills = 0
+    for at_least in (3, 10, 21, 22, 38, 50):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < at_least):
+            time.sleep(0.002)
+        kills += process.poll() is None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert kills >= 4
+    assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+    columns = ["call", "smiles", "value", "proposer", "batch", "feasible"]
+    tables = [pd.read_parquet(tmp_path / name / "molecules.parquet")[columns] for name in ("whole", "killed")]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(whole.smiles) == 60
+
+
+@pytest.mark.integration
+def test_interrupted_run_writes_what_it_has_and_says_130(tmp_path: Path) -> None:
+    from molvae.core.config import dump_config
+    from molvae.core.errors import Interrupted
+
+    dump_config(config(tmp_path, budget=2000), tmp_path / "config.toml")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "config.toml"), str(tmp_path / "run")], stderr=subprocess.PIPE
+    )
+    journal = tmp_path / "run" / "journal.log"
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 20:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert b"Interrupted: stopped after" in errors
+    assert len(pd.read_parquet(tmp_path / "run" / "molecules.parquet")) >= 15
+    assert Interrupted.exit_code == 130

@@ -1,0 +1,183 @@
+"""The contract of every search and every proposer, written once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from search_molecules import MOLECULES
+
+from molvae.chem.molecules import canonical
+from molvae.core.errors import ConfigError, DataError
+from molvae.search.ask_tell import Search
+from molvae.search.config import BayesianSpec, InnerSpec, OptunaSpec, PriorSpec, TurboSpec
+from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
+from molvae.search.proposals import Parents, Proposer
+from molvae.search.specs import (
+    GraphCrossoverSpec,
+    GraphMutationSpec,
+    InterpolationSpec,
+    LogEISpec,
+    MaskCrossoverSpec,
+    PerturbationSpec,
+    PriorDrawSpec,
+    SelfiesCrossoverSpec,
+    SelfiesEditsSpec,
+    StochasticDecodingSpec,
+    ThompsonSpec,
+)
+
+INNER = InnerSpec(generations=2, candidates=20)
+STRUCTURAL = (GraphMutationSpec(), GraphCrossoverSpec())
+METHODS = {
+    "default": BayesianSpec(inner=INNER),
+    "structural": BayesianSpec(inner=INNER, proposers=STRUCTURAL),
+    "log_ei": BayesianSpec(inner=INNER, acquisition=LogEISpec(), proposers=STRUCTURAL),
+    "thompson": BayesianSpec(inner=INNER, acquisition=ThompsonSpec(), proposers=STRUCTURAL),
+    "turbo": TurboSpec(candidates=32, points=16),
+    "tpe": OptunaSpec(sampler="tpe"),
+    "cmaes": OptunaSpec(sampler="cmaes"),
+    "gp": OptunaSpec(sampler="gp"),
+    "prior": PriorSpec(temperature=1.0),
+    "random latent": PriorSpec(),
+}
+PROPOSERS = (
+    GraphMutationSpec(), GraphCrossoverSpec(), SelfiesEditsSpec(), SelfiesCrossoverSpec(), PerturbationSpec(),
+    MaskCrossoverSpec(), InterpolationSpec(), StochasticDecodingSpec(), PriorDrawSpec(),
+)  # fmt: skip
+Make = Callable[..., Search]
+
+
+SLOW = {"gp"}  # a second and more for each molecule
+
+
+@pytest.fixture(
+    params=[pytest.param(m, marks=pytest.mark.integration) if m in SLOW else m for m in METHODS], ids=list(METHODS)
+)
+def make(request: pytest.FixtureRequest, model: Any) -> Make:
+    """Makes the same search again and again."""
+
+    def build(seed: int = 0, start: tuple[str, ...] = tuple(MOLECULES[:6]), accept: Any = lambda mol: True) -> Search:
+        return METHODS[request.param].build(model, seed, start, accept)
+
+    return build
+
+
+def size(smiles: str) -> float:
+    """A score that needs no chemistry: nearness to 12 heavy atoms."""
+    return -abs(Chem.MolFromSmiles(smiles).GetNumHeavyAtoms() - 12.0)
+
+
+def play(search: Search, batches: int, n: int = 3) -> list[str]:
+    """Ask and tell; returns what was asked for."""
+    asked: list[str] = []
+    for _ in range(batches):
+        found = [c.smiles for c in search.ask(n)]
+        search.tell(found, [size(s) for s in found])
+        asked += found
+    return asked
+
+
+def test_asks_for_the_start_then_for_distinct_new_canonical_molecules(make: Make) -> None:
+    asked = play(make(), 5)
+    assert asked[:6] == MOLECULES[:6]
+    assert len(asked) > 6
+    assert len(set(asked)) == len(asked)
+    assert [canonical(s) for s in asked] == asked
+
+
+def test_same_seed_same_molecules_other_seed_others(make: Make) -> None:
+    first = play(make(seed=1), 5)
+    assert play(make(seed=1), 5) == first
+    assert play(make(seed=2), 5) != first
+
+
+def test_asking_twice_gives_the_same(make: Make) -> None:
+    search = make()
+    play(search, 3)
+    assert search.ask(3) == search.ask(3)
+
+
+def test_state_survives_json(make: Make) -> None:
+    search = make()
+    play(search, 4)
+    state = json.loads(json.dumps(search.state_dict()))
+    again = make()
+    again.load_state_dict(state)
+    assert again.values == search.values
+    assert play(again, 2) == play(search, 2)
+
+
+def test_failed_scores_are_taken_and_not_asked_again(make: Make) -> None:
+    search = make()
+    first = [c.smiles for c in search.ask(6)]
+    search.tell(first, [math.nan, math.inf, *[1.0] * 4])
+    assert math.isnan(search.values[first[0]])
+    assert math.isnan(search.values[first[1]])
+    following = [c.smiles for c in search.ask(3)]
+    assert not set(following) & set(first)
+    search.tell(following, [math.nan] * len(following))
+    assert not {c.smiles for c in search.ask(3)} & {*first, *following}
+
+
+def test_what_is_not_acceptable_is_not_asked_for(make: Make) -> None:
+    search = make(accept=lambda mol: mol.GetNumHeavyAtoms() <= 10)
+    asked = play(search, 4)[6:]
+    assert all(Chem.MolFromSmiles(s).GetNumHeavyAtoms() <= 10 for s in asked)
+
+
+def test_may_be_told_what_was_never_asked_for(make: Make) -> None:
+    search = make(start=())
+    search.tell(MOLECULES[:8], [size(s) for s in MOLECULES[:8]])
+    assert not {c.smiles for c in search.ask(3)} & set(MOLECULES[:8])
+
+
+def test_misuse_raises(make: Make) -> None:
+    search = make()
+    with pytest.raises(DataError, match="one value for each"):
+        search.tell(["CCO"], [1.0, 2.0])
+    search.tell(["CCO"], [1.0])
+    with pytest.raises(DataError, match="told nothing yet"):
+        search.load_state_dict(make().state_dict())
+    with pytest.raises(DataError, match="seed"):
+        make(seed=1).load_state_dict(make(seed=2).state_dict())
+
+
+@pytest.fixture(params=PROPOSERS, ids=lambda spec: spec.kind)
+def proposer(request: pytest.FixtureRequest, model: Any) -> Proposer:
+    """Each kind of proposal."""
+    built = request.param.build()
+    return LatentProposals(LatentSpace(model), [(built, 1.0)]) if isinstance(built, LatentMove) else built
+
+
+def test_proposals_follow_the_generator_alone(proposer: Proposer) -> None:
+    parents = Parents(tuple(MOLECULES))
+    first = proposer.propose(parents, 40, np.random.default_rng(5))
+    assert 0 < len(first) <= 40
+    assert proposer.propose(parents, 40, np.random.default_rng(5)) == first
+    assert all(canonical(c.smiles) for c in first)
+    assert len({c.smiles for c in first} - set(MOLECULES)) > 1
+    assert {c.origin for c in first} == {proposer.moves[0][0].name if hasattr(proposer, "moves") else proposer.name}
+
+
+@pytest.mark.parametrize("odd", ["C", "[Na+].[Cl-]", "[Fe]", "O=Cl(=O)(=O)O", "C" * 200, "[2H]C([2H])O"])
+def test_proposers_survive_odd_parents(proposer: Proposer, odd: str) -> None:
+    for candidate in proposer.propose(Parents((odd,)), 5, np.random.default_rng(0)):
+        assert isinstance(candidate.smiles, str)
+
+
+def test_latent_proposals_without_a_model_are_refused() -> None:
+    with pytest.raises(ConfigError, match="need a model"):
+        BayesianSpec().build(None, 0, (), lambda mol: True)
+    assert not BayesianSpec(proposers=STRUCTURAL).needs_model
+
+
+def test_parents_are_drawn_by_rank() -> None:
+    weights = Parents(tuple("abcd"), rank_offset=0.05).weights
+    assert weights.sum() == pytest.approx(1)
+    np.testing.assert_allclose(weights[0] / weights, (1.2 + np.arange(4)) / 1.2)
