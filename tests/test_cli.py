@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -18,9 +20,20 @@ import torch
 from molvae.cli.faults import run as run_here
 
 ROOT = Path(__file__).parents[1]
-VERBS = (
-    "init", "data", "prepare", "train", "optimise", "sample", "embed", "score", "oracles", "evaluate", "report", "doctor",
-)  # fmt: skip
+VERBS = [
+    "init",
+    "data",
+    "prepare",
+    "train",
+    "optimise",
+    "sample",
+    "embed",
+    "score",
+    "oracles",
+    "evaluate",
+    "report",
+    "doctor",
+]
 
 
 class Done(NamedTuple):
@@ -113,7 +126,7 @@ def test_version(run: Run) -> None:
         (["trian"], "Did you mean 'train'?"),
         (["train", "x.toml", "--sed", "3"], "--sed"),
         (["score", "qed"], "molvae score --help"),
-        (["sample", "-n", "many"], "many"),
+        (["sample", "-n", "many"], "'-n'"),
     ],
 )
 def test_wrong_usage(run: Run, arguments: list[str], part: str) -> None:
@@ -140,8 +153,9 @@ def test_init_never_replaces_a_file(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_missing_gpu_is_said_before_the_work(run: Run, molecules: Path) -> None:
-    fails(run("embed", molecules, "--out", "z.parquet", "--device", "cuda"), 1, "device 'cuda' asked for, but", "'cpu'")
+def test_a_missing_gpu_is_said_with_the_reason(run: Run, molecules: Path, tiny_model: Path) -> None:
+    done = run("embed", molecules, "--out", "z.parquet", "--model", tiny_model, "--device", "cuda")
+    fails(done, 1, "device 'cuda' asked for, but", "'cpu'")
 
 
 # --- scoring --------------------------------------------------------------------------------------------------------
@@ -194,6 +208,87 @@ def test_oracles_are_listed_and_filtered(run: Run) -> None:
     assert "celecoxib_rediscovery" in everything
     assert "osimertinib_mpo" in some
     assert "celecoxib" not in some
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, to be damaged."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def test_sample_is_reproducible(run: Run, model: Path, tmp_path: Path) -> None:
+    first, again = (run("sample", "-n", 7, "--model", model, "--seed", 3).stdout for _ in range(2))
+    assert first == again
+    assert len(first.splitlines()) == 7
+    assert run("sample", "-n", 7, "--model", model, "--seed", 3, "--out", "s.smi").returncode == 0
+    assert (tmp_path / "s.smi").read_text() == first
+
+
+def test_embed_keeps_rows_and_says_what_is_invalid(run: Run, model: Path, molecules: Path, tmp_path: Path) -> None:
+    done = run("embed", molecules, "--out", "z.parquet", "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "4 rows, 2 of them without a point" in done.stdout
+    table = pd.read_parquet(tmp_path / "z.parquet")
+    assert list(table["id"]) == ["a", "b", "c", "d"]
+    assert list(table["z0"].notna()) == [True, False, True, False]
+    fails(
+        run("embed", molecules, "--out", "z.parquet", "--model", model, "--column", "smile"),
+        3,
+        "did you mean 'smiles'?",
+    )
+    fails(run("embed", molecules, "--out", "z.txt", "--model", model), 3, "z.txt: expected a name ending in")
+
+
+def test_evaluate_prints_and_writes_its_measures(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "held.csv").write_text("smiles,split\nCCO,test\nCCN,train\nCC(=O)Oc1ccccc1C(=O)O,test\n")
+    done = run("evaluate", "held.csv", "--split", "test", "--model", model, "--out", "m.json")
+    assert done.returncode == 0, done.stderr
+    assert "reconstruction" in done.stdout
+    assert json.loads((tmp_path / "m.json").read_text())["n_molecules"] == 2
+    fails(run("evaluate", "held.csv", "--split", "tset", "--model", model), 3, "held.csv: no molecules with 'tset'")
+
+
+def test_a_flipped_bit_in_the_weights_is_found(run: Run, model: Path) -> None:
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-100] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    fails(run("sample", "--model", model), 3, "model.safetensors is damaged", "sha256")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("model.safetensors", None, "model.safetensors is missing"),
+        ("model.safetensors", b"", "is damaged"),
+        ("vocabulary.json", b"{}", "is damaged"),
+        ("model.json", b"{", "cannot be read as a model"),
+        ("model.json", b'{"format_version": 99}', "format version 99"),
+    ],
+)
+def test_a_damaged_model_is_refused(run: Run, model: Path, name: str, content: bytes | None, part: str) -> None:
+    (model / name).unlink()
+    if content is not None:
+        (model / name).write_bytes(content)
+    fails(run("sample", "--model", model), 3, part)
+
+
+def test_an_unknown_model_is_named(run: Run) -> None:
+    fails(run("sample", "--model", "zinc"), 3, "no model 'zinc'")
+
+
+def test_doctor_says_what_is_broken_and_what_to_do(run: Run, model: Path) -> None:
+    done = run("doctor", "--model", model)
+    assert done.returncode == 0, done.stdout
+    assert "QED of aspirin is 0.5501" in done.stdout
+    assert "everything works" in done.stdout
+    (model / "model.safetensors").write_bytes(b"")
+    done = run("doctor", "--model", model)
+    assert done.returncode == 1
+    assert "X " in done.stdout
+    assert "-> get the weights again" in done.stdout
 
 
 # --- files that cannot be written -----------------------------------------------------------------------------------

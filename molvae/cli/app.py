@@ -167,6 +167,94 @@ def optimise(
 
 
 @app.command()
+def sample(
+    n: Annotated[int, typer.Option("-n", help="how many molecules", min=1)] = 100,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="a file to write  [default: the terminal]")] = None,
+    model: Model = "zinc250k",
+    temperature: Annotated[float, typer.Option(help="of decoding; 0 takes the likeliest token", min=0)] = 1.0,
+    top_p: Annotated[float, typer.Option(help="draw only from tokens that hold this share", min=0, max=1)] = 1.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Sample molecules from the prior.
+
+    One SMILES a line; the same seed gives the same molecules, and repetitions are kept.
+    """
+    import numpy as np
+
+    from molvae.core.files import write_text
+    from molvae.core.runtime import progress
+    from molvae.generation import load
+
+    vae, rng = load(model, device=device), np.random.default_rng(seed)
+    found: list[str] = []
+    with progress(n, "sampling", "molecules") as bar:
+        while len(found) < n:
+            molecules = vae.sample(min(n - len(found), 512), temperature or None, top_p, rng)
+            if not molecules:
+                break
+            found += molecules
+            bar.advance(len(molecules))
+    if out is None:
+        print("\n".join(found))
+    else:
+        write_text(out, "".join(f"{smiles}\n" for smiles in found))
+        print(f"{out}: {len(found):,} molecules, {len(set(found)):,} of them distinct")
+
+
+@app.command()
+def embed(
+    source: Annotated[Path, typer.Argument(help=".smi, .csv, .tsv or .parquet file, plain or .gz")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="the .parquet or .csv to write")],
+    column: Annotated[str, typer.Option(help="column of the SMILES")] = "smiles",
+    keep: Annotated[list[str] | None, typer.Option(help="a column to carry over; repeat  [default: all]")] = None,
+    model: Model = "zinc250k",
+    device: Device = "auto",
+) -> None:
+    """Embed the molecules of a file.
+
+    A row for each row of the input, in its order; what cannot be read is said in the column `error`.
+    """
+    from molvae.embedding import embed_file
+
+    print(embed_file(source, out, column, keep, model, device))
+
+
+@app.command()
+def evaluate(
+    source: Annotated[Path, typer.Argument(help="molecules that the model has not seen")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="a JSON file to write, too")] = None,
+    model: Model = "zinc250k",
+    column: Annotated[str, typer.Option(help="column of the SMILES")] = "smiles",
+    split: Annotated[str | None, typer.Option(help="only rows with this in the column `split`")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="only the first n of them", min=1)] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Measure what a model keeps of molecules.
+
+    Exact reconstruction, likelihood bounds in nats per molecule, and the use of the latent dimensions.
+    """
+    from itertools import islice
+
+    from molvae.cli.tables import print_table
+    from molvae.core.errors import DataError
+    from molvae.core.files import write_json
+    from molvae.data.readers import read_rows
+    from molvae.evaluation.likelihood import evaluate as measure
+    from molvae.generation import load
+
+    rows = read_rows(source, [column] if split is None else [column, "split"])
+    molecules = list(islice((r.cells[0] for r in rows if split is None or r.cells[1] == split), n))
+    if not molecules:
+        raise DataError(f"{source}: no molecules" + ("" if split is None else f" with {split!r} in the column 'split'"))
+    result = measure(load(model, device=device), molecules, seed=seed).as_dict()
+    if out is not None:
+        write_json(out, result)
+    print_table(("measure", "value"), [(name, v) for name, v in result.items() if not isinstance(v, list)])
+
+
+@app.command()
 def oracles(part: Annotated[str, typer.Argument(help="show only what contains this text")] = "") -> None:
     """List the named oracles.
 

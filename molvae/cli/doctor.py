@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from molvae.core.errors import CheckpointError
 from molvae.core.runtime import pick_device, usable_cpus, versions, why_no_cuda
 
 MIN_PYTHON = (3, 11)
@@ -65,8 +66,11 @@ def _guarded(check: Check) -> Iterator[Finding]:
     """The findings of a check; an exception is one, too."""
     try:
         yield from check()
+    except CheckpointError as error:
+        remedy = "get the weights again (git restore molvae/weights), or train: molvae train configs/zinc250k.toml"
+        yield Finding("broken", str(error), remedy)
     except Exception as error:
-        remedy = "MOLVAE_DEBUG=1 shows the traceback; if packages are missing: pip install -c constraints.txt -e ."
+        remedy = "pip install -c constraints.txt -e .; if that does not help: MOLVAE_DEBUG=1 molvae doctor"
         if os.environ.get("MOLVAE_DEBUG"):
             raise
         yield Finding("broken", f"{type(error).__name__}: {error}", remedy)
@@ -166,14 +170,17 @@ def _try_oracle() -> Finding:
 def _try_model(model: str) -> Finding:
     import numpy as np
 
+    from molvae.chem.molecules import canonical
     from molvae.generation import load
 
     vae = load(model, device="cpu")
-    z = vae.embed(DRUGS)
-    if not np.isfinite(z).all():
-        return Finding("broken", "model: the embedding holds values that are not finite", "fetch or train it again")
-    back = sum(a == b for a, b in zip(vae.decode(z), vae.canonical(DRUGS), strict=True))
-    text = f"model: {back} of {len(DRUGS)} drugs come back from {z.shape[1]} dimensions"
+    z = vae.embed(DRUGS, on_invalid="nan")
+    known = np.isfinite(z).all(axis=1)
+    wanted = [canonical(smiles) for smiles, is_known in zip(DRUGS, known, strict=True) if is_known]
+    back = sum(a == b for a, b in zip(vae.decode(z[known]), wanted, strict=True))
+    text = (
+        f"model: of {len(DRUGS)} drugs {len(wanted)} are known to it and {back} come back from {z.shape[1]} dimensions"
+    )
     remedy = "" if back else "this model reconstructs badly; train it longer, or take the shipped weights"
     return Finding("ok" if back else "warning", text, remedy)
 
