@@ -1,0 +1,98 @@
+"""The recurrence of molvae against `torch.nn.GRU`, which defines it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from molvae.nn.recurrence import TokenGRU, recur
+
+N_TOKENS, EMBEDDING, STATIC, HIDDEN, BATCH, STEPS = 11, 6, 5, 8, 7, 9
+
+
+def made(static_dim: int = STATIC) -> tuple[TokenGRU, Tensor, Tensor | None, Tensor]:
+    """A layer with tokens (T, B), static input (B, S) and initial state (B, H)."""
+    torch.manual_seed(0)
+    layer = TokenGRU(N_TOKENS, EMBEDDING, static_dim, HIDDEN)
+    tokens = torch.randint(0, N_TOKENS, (STEPS, BATCH))
+    static = torch.randn(BATCH, static_dim, requires_grad=True) if static_dim else None
+    return layer, tokens, static, torch.randn(BATCH, HIDDEN, requires_grad=True)
+
+
+def peer(layer: TokenGRU, tokens: Tensor, static: Tensor | None, h0: Tensor) -> Tensor:
+    """The same by `torch.nn.GRU` on embeddings beside the static input."""
+    x = layer.embedding(tokens)
+    if static is not None:
+        x = torch.cat([x, static.expand(len(x), -1, -1)], dim=2)
+    states: Tensor = layer.gru(x, h0[None])[0]
+    return states
+
+
+@pytest.mark.parametrize("static_dim", [0, STATIC])
+def test_states_and_gradients_equal_those_of_torch(static_dim: int) -> None:
+    layer, tokens, static, h0 = made(static_dim)
+    weights = torch.randn(STEPS, BATCH, HIDDEN)
+    leaves = [*layer.parameters(), h0, *([] if static is None else [static])]
+    ours, theirs = layer(tokens, static, h0), peer(layer, tokens, static, h0)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    for mine, other in zip(
+        torch.autograd.grad((ours * weights).sum(), leaves),
+        torch.autograd.grad((theirs * weights).sum(), leaves),
+        strict=True,
+    ):
+        scale = float(other.abs().max().clamp_min(1))
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-6 * scale)
+
+
+def test_gradients_equal_finite_differences() -> None:
+    torch.manual_seed(1)
+    tokens = torch.randint(0, 3, (4, 2))
+    shapes = [(3, 3, 2), (3, 2, 2), (2, 2), (6, 2), (2,)]
+    leaves = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+    def states(*leaves: Tensor) -> Tensor:
+        return recur(tokens, *(leaf.float() for leaf in leaves), low=False).double()
+
+    found = torch.autograd.grad(states(*leaves).square().sum(), leaves)
+    for leaf, gradient in zip(leaves, found, strict=True):
+        direction = torch.randn_like(leaf)
+        with torch.no_grad():
+            step = 1e-2 * direction
+            above, below = (
+                float(states(*[x + sign * step if x is leaf else x for x in leaves]).square().sum()) for sign in (1, -1)
+            )
+        assert (above - below) / 2e-2 == pytest.approx(float((gradient * direction).sum()), rel=2e-3, abs=2e-3)
+
+
+def test_bfloat16_is_close() -> None:
+    layer, tokens, static, h0 = made()
+    exact, low = layer(tokens, static, h0), layer(tokens, static, h0, low=True)
+    assert low.dtype == torch.float32
+    assert 0 < float((exact - low).detach().abs().max()) < 0.03
+    gradients = [torch.autograd.grad(states.square().sum(), list(layer.parameters())) for states in (exact, low)]
+    for mine, other in zip(*gradients, strict=True):
+        assert torch.nn.functional.cosine_similarity(mine.flatten(), other.flatten(), dim=0) > 0.99
+
+
+def test_steps_equal_the_whole() -> None:
+    layer, tokens, static, h = made()
+    states, table, start = layer(tokens, static, h), layer.table(), layer.start(static, BATCH)
+    for t in range(STEPS):
+        h = layer.step(tokens[t], table, start, h)
+        torch.testing.assert_close(h, states[t], rtol=0, atol=1e-6)
+
+
+def test_without_an_initial_state_it_starts_at_zero() -> None:
+    layer, tokens, static, _ = made()
+    torch.testing.assert_close(layer(tokens, static), layer(tokens, static, torch.zeros(BATCH, HIDDEN)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_the_cpu() -> None:
+    layer, tokens, static, h0 = made()
+    assert static is not None
+    expected = layer(tokens, static, h0)
+    found = layer.cuda()(tokens.cuda(), static.cuda(), h0.cuda())
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=2e-3)  # cuDNN may use TF32
