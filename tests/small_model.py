@@ -1,0 +1,76 @@
+"""A small but whole world for the tests: molecules of our own making, a tokenizer, a prepared directory, a model."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from molvae.chem.molecules import canonical
+from molvae.core.files import write_json
+from molvae.data.batch import TokenBatch
+from molvae.data.shards import ShardWriter
+from molvae.generation import MoleculeVAE
+from molvae.model.objective import Constant, Objective
+from molvae.model.vae import GaussianSpec, SequenceVAE, VAESpec
+from molvae.tokens.tokenizer import Tokenizer, default_constraints, to_symbols
+from molvae.tokens.vocabulary import Vocabulary
+
+RINGS = ["c1ccccc1", "c1ccncc1", "C1CCNCC1", "c1ccsc1", "C1CC1"]
+LINKERS = ["", "C", "CC", "C(=O)N", "OC"]
+ENDS = ["F", "Cl", "O", "C#N", "C(F)(F)F"]
+SMALL_SPEC = VAESpec(
+    embedding_dim=16, encoder_dim=24, decoder_dim=48, token_dropout=0.1, bottleneck=GaussianSpec(latent_dim=8)
+)
+
+
+def small_molecules() -> list[str]:
+    """125 distinct canonical SMILES, mixed well but always in the same order."""
+    made = dict.fromkeys(canonical(ring + linker + end) for ring, linker, end in product(RINGS, LINKERS, ENDS))
+    molecules = sorted(smiles for smiles in made if smiles)
+    return [molecules[i] for i in np.random.default_rng(0).permutation(len(molecules))]
+
+
+def small_tokenizer(max_length: int = 32) -> Tokenizer:
+    """Knows the tokens of `small_molecules`."""
+    symbols = (symbol for smiles in small_molecules() for symbol in to_symbols(smiles, default_constraints()))
+    return Tokenizer(Vocabulary.from_symbols(symbols), max_length)
+
+
+def write_prepared(directory: Path, splits: dict[str, list[str]], tokenizer: Tokenizer) -> Path:
+    """What `molvae prepare` would write, for molecules already chosen."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for split, molecules in splits.items():
+        with ShardWriter(directory, split, len(tokenizer.vocabulary)) as writer:
+            for smiles in molecules:
+                writer.append(tokenizer.encode(smiles))
+    tokenizer.save(directory / "vocabulary.json")
+    write_json(directory / "manifest.json", {"kind": "prepare", "splits": {k: len(v) for k, v in splits.items()}})
+    return directory
+
+
+def token_batch(smiles: list[str], tokenizer: Tokenizer) -> TokenBatch:
+    """Molecules as one padded batch."""
+    ids = [torch.from_numpy(tokenizer.encode(s)) for s in smiles]
+    lengths = torch.tensor([len(row) for row in ids])
+    return TokenBatch(torch.nn.utils.rnn.pad_sequence(ids, batch_first=True), lengths)
+
+
+def small_vae(steps: int = 0, spec: VAESpec = SMALL_SPEC) -> MoleculeVAE:
+    """A model of 48 hidden units, trained on the first 64 `small_molecules` for some full-batch steps (~15 ms each)."""
+    tokenizer, molecules = small_tokenizer(), small_molecules()[:64]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = SequenceVAE(spec, len(tokenizer.vocabulary))
+    batch, objective = token_batch(molecules, tokenizer), Objective(beta=Constant(value=0.05))
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(0)
+    network.train()
+    for step in range(steps):
+        optimiser.zero_grad()
+        objective(network(batch, generator), step).loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+    return MoleculeVAE(network, tokenizer)
