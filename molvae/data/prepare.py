@@ -268,13 +268,18 @@ def _make_chunks(
                 else:
                     yield n_chunks - 1, batch
 
-        for index, chunk in map_batches(work, missing(), workers):
-            chunk.save(run.chunk(index))
-            run.save()
-            n_dropped += len(chunk.dropped)
-            bar.advance(len(chunk) + len(chunk.dropped), dropped=n_dropped)
-            if stop.stopped:
-                raise run.stop()
+        try:
+            for index, chunk in map_batches(work, missing(), workers):
+                chunk.save(run.chunk(index))
+                run.save()
+                n_dropped += len(chunk.dropped)
+                bar.advance(len(chunk) + len(chunk.dropped), dropped=n_dropped)
+                if stop.stopped:
+                    raise run.stop()
+        except DataError:
+            if stop.stopped:  # the workers were told to stop as well
+                raise run.stop() from None
+            raise
     run.n_chunks = n_chunks
     run.save()
 

@@ -72,14 +72,16 @@ def test_full_disk_and_then_space(tmp_path: Path, small_disk: Path) -> None:
 
 
 @pytest.mark.integration
-def test_terminated_command_says_so_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)])
+def test_stopped_command_says_so_and_goes_on(tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
+    """Ctrl-C on a terminal, and batch systems, signal the workers too."""
     (tmp_path / "in.smi").write_text("\n".join(made_molecules(378) * 100))
     command = ["prepare", tmp_path / "in.smi", "--out", tmp_path / "out", "--workers", "1"]
     start = [sys.executable, "-c", "from molvae.cli import main; main()", *command]
-    process = subprocess.Popen(start, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(start, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while process.poll() is None and not list((tmp_path / "out" / ".prepare").glob("chunk-*")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    (os.killpg if to_all else os.kill)(process.pid, number)
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130, messages
     assert "the same command goes on from there" in messages
