@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -25,6 +26,8 @@ from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSp
 from molvae.tokens.tokenizer import to_symbols
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+HYDROGEN_FIRST = re.compile(r"\[\d*H")  # perhaps nothing but hydrogen; saves counting the atoms of all others
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def _checked(recipe: Recipe, smiles: str) -> tuple[str, list[str]]:
     if not smiles:
         raise MoleculeError(smiles, "no SMILES in the row")
     canonical = recipe.standardiser(smiles)
-    if recipe.elements is not None or recipe.min_heavy_atoms > 1 or recipe.max_heavy_atoms is not None:
+    bounded = recipe.elements is not None or recipe.min_heavy_atoms > 1 or recipe.max_heavy_atoms is not None
+    if bounded or HYDROGEN_FIRST.match(canonical):
         _check_atoms(recipe, canonical)
     symbols = to_symbols(canonical, recipe.constraints)
     if len(symbols) + 1 > recipe.max_length:

@@ -67,3 +67,12 @@ def test_property_has_to_be_a_finite_number(cell: str) -> None:
 def test_float32_overflow_is_refused() -> None:
     recipe = replace(RECIPE, properties=("x",))
     assert make_chunk(recipe, rows(("CCO", "", "1e39"))).dropped
+
+
+@pytest.mark.parametrize("smiles", ["[H][H]", "[2H][2H]", "[H+]"])
+def test_hydrogen_alone_is_no_molecule(smiles: str) -> None:
+    assert make_chunk(RECIPE, rows((smiles, ""))).dropped[0].reason == "fewer than 1 heavy atoms"
+
+
+def test_hydrogen_written_out_for_stereo_is_kept() -> None:
+    assert make_chunk(RECIPE, rows(("[H]/N=C(\\C)CC", ""))).smiles == ["[H]/N=C(\\C)CC"]
