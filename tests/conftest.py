@@ -15,7 +15,6 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # b
     os.environ.setdefault(name, "1")
 
 ROOT = Path(__file__).parents[1]
-TINY_MOLECULES = ("CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1CCC[C@H]1c1cccnc1", "CS(=O)(=O)N1CCOCC1", "N#CCCCl")
 
 
 @pytest.fixture(scope="session")
@@ -34,26 +33,6 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model directory as `molvae train` writes it, of an untrained model that is small and always the same."""
-    import torch
-
-    from molvae.model.checkpoint import save_checkpoint
-    from molvae.model.vae import GaussianSpec, SequenceVAE, VAESpec
-    from molvae.tokens.tokenizer import Tokenizer, default_constraints, to_symbols
-    from molvae.tokens.vocabulary import Vocabulary
-
-    folder = tmp_path_factory.mktemp("tiny")
-    symbols = [s for smiles in TINY_MOLECULES for s in to_symbols(smiles, default_constraints())]
-    Tokenizer(Vocabulary.from_symbols(symbols), max_length=40).save(folder / "vocabulary.json")
-    torch.manual_seed(0)
-    spec = VAESpec(embedding_dim=8, encoder_dim=16, decoder_dim=16, bottleneck=GaussianSpec(latent_dim=8))
-    n_tokens = len(Vocabulary.from_symbols(symbols))
-    save_checkpoint(folder / "model", SequenceVAE(spec, n_tokens), folder / "vocabulary.json", {"metrics": {}})
-    return folder / "model"
-
-
-@pytest.fixture(scope="session")
 def tiny_vae() -> MoleculeVAE:
     """A `MoleculeVAE` of 48 hidden and 8 latent dimensions, trained for a few seconds; not to be changed."""
     from small_model import small_vae
@@ -69,3 +48,14 @@ def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     molecules = small_molecules()
     splits = {"train": molecules[:64], "valid": molecules[64:96], "test": molecules[96:112]}
     return write_prepared(tmp_path_factory.mktemp("prepared"), splits, small_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_vae: MoleculeVAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model directory of `tiny_vae`, as `molvae train` writes it; not to be changed."""
+    from molvae.model.checkpoint import save_checkpoint
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_vae.tokenizer.save(folder / "vocabulary.json")
+    save_checkpoint(folder / "model", tiny_vae.network, folder / "vocabulary.json", {"metrics": {}})
+    return folder / "model"

@@ -175,8 +175,8 @@ def _try_model(model: str) -> Finding:
 
     vae = load(model, device="cpu")
     z = vae.embed(DRUGS, on_invalid="nan")
-    known = np.isfinite(z).all(axis=1)
-    wanted = [canonical(smiles) for smiles, is_known in zip(DRUGS, known, strict=True) if is_known]
+    known = np.flatnonzero(np.isfinite(z).all(axis=1))
+    wanted = [canonical(DRUGS[row]) for row in known]
     back = sum(a == b for a, b in zip(vae.decode(z[known]), wanted, strict=True))
     text = (
         f"model: of {len(DRUGS)} drugs {len(wanted)} are known to it and {back} come back from {z.shape[1]} dimensions"
