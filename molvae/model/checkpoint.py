@@ -61,8 +61,8 @@ def load_checkpoint(directory: str | Path, device: torch.device | str = "cpu") -
             raise CheckpointError(
                 f"{base}: format version {info['format_version']}, this molvae reads {FORMAT_VERSION}; update molvae"
             )
-        for name, expected in info["sha256"].items():
-            if sha256_file(base / name) != expected:
+        for name in (WEIGHTS, VOCABULARY):
+            if sha256_file(base / name) != info["sha256"][name]:
                 raise CheckpointError(
                     f"{base / name} is damaged (its sha256 differs from {DESCRIPTION}); fetch it again"
                 )

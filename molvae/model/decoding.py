@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from molvae.core.errors import ConfigError
 from molvae.nn.decoder import DecoderState, GRUDecoder
 from molvae.tokens.vocabulary import BOS, EOS, PAD
 
@@ -24,11 +25,20 @@ class Nucleus:
     """A draw at `temperature` from the smallest set of tokens that holds `top_p` of the probability.
 
     Holtzman et al. 2020, arXiv:1904.09751, section 3.1.
+
+    Raises:
+        ConfigError: temperature is not above 0, or top_p not in (0, 1].
     """
 
     temperature: float
     top_p: float = 1.0
     generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature must be above 0, not {self.temperature}; greedy decoding takes none")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p must be above 0 and at most 1, not {self.top_p}")
 
     def __call__(self, logits: Tensor) -> Tensor:
         probability = torch.softmax(logits / self.temperature, dim=1)
