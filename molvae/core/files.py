@@ -64,9 +64,15 @@ def sha256_text(text: str) -> str:
 
 
 def append_event(path: str | Path, event: dict[str, Any]) -> None:
-    """Append one JSON object as a line (the `events.jsonl` of a run)."""
-    with open(path, "a", encoding="utf-8") as handle:
-        handle.write(json.dumps(event, allow_nan=False) + "\n")
+    """Append one JSON object as a line (the `events.jsonl` of a run); a line torn by a kill is cut off first."""
+    line = json.dumps(event, allow_nan=False) + "\n"
+    with open(path, "ab+") as handle:
+        if handle.seek(0, os.SEEK_END) > 0:
+            handle.seek(-1, os.SEEK_END)
+            if handle.read(1) != b"\n":
+                handle.seek(0)
+                handle.truncate(handle.read().rfind(b"\n") + 1)
+        handle.write(line.encode())
 
 
 def read_events(path: str | Path) -> list[dict[str, Any]]:

@@ -9,15 +9,16 @@ import logging
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
-from molvae.core.errors import ConfigError, Interrupted
+from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import append_event, exclusive, read_json, write_json
 from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
@@ -94,9 +95,9 @@ class Run:
         self.data = Path(config.data)
         read_manifest(self.data)
         n_tokens = len(read_json(self.data / VOCABULARY)["tokens"])
-        self.valid = TokenShards.open(self.data, "valid")
+        self.valid = _open_split(self.data, "valid", config.model.condition_dim)
         self.loader = BatchLoader(
-            TokenShards.open(self.data, "train"),
+            _open_split(self.data, "train", config.model.condition_dim),
             config.optimiser.batch_size,
             config.seed,
             self.hardware.rank,
@@ -123,7 +124,8 @@ class Run:
             self.state.load(state, self.hardware.device)
             log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
         elif self.hardware.is_main:
-            (self.directory / EVENTS).unlink(missing_ok=True)
+            for old in (state, self.directory / EVENTS):  # an older state must not be taken up when this run is resumed
+                old.unlink(missing_ok=True)
         if self.hardware.is_main:
             self.directory.mkdir(parents=True, exist_ok=True)
             dump_config(self.config, config)
@@ -240,17 +242,48 @@ class Run:
         )
 
 
+def _open_split(directory: Path, split: str, condition_dim: int) -> TokenShards:
+    """A split with the properties that the model is conditioned on, and without them for a model that takes none.
+
+    Raises:
+        DataError: the split is empty, or a property is missing.
+        ConfigError: the data have another number of properties than the model takes.
+    """
+    shards = TokenShards.open(directory, split)
+    if len(shards) == 0:
+        raise DataError(f"{directory}: split {split!r} holds no molecules; prepare data with some")
+    if condition_dim == 0:
+        return replace(shards, properties=None)
+    found = 0 if shards.properties is None else shards.properties.shape[1]
+    if shards.properties is None or found != condition_dim:
+        raise ConfigError(
+            f"model.condition_dim is {condition_dim}, but {directory} has {found} properties per molecule"
+        )
+    if not np.isfinite(shards.properties).all():
+        raise DataError(
+            f"{directory}: split {split!r} has molecules without a property; leave them out or fill them in"
+        )
+    return shards
+
+
 def _check_same(old: TrainConfig, new: TrainConfig, directory: Path) -> None:
     """Refuse to resume a run with another configuration, but for what does not change what is learnt so far."""
-    before, after = (c.model_dump(exclude=MAY_CHANGE) for c in (old, new))
-    for side in (before, after):
-        side["optimiser"].pop("epochs")
-    changed = [key for key in before if before[key] != after[key]]
+    before, after = (_flat(c.model_dump(exclude=MAY_CHANGE)) for c in (old, new))
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "optimiser.epochs"]
     if changed:
+        listed = ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
         raise ConfigError(
-            f"{directory} holds a run with other settings ({', '.join(changed)}); take them back, choose another run "
+            f"{directory} holds a run with other settings ({listed}); take them back, choose another run "
             "directory, or start again with --fresh"
         )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

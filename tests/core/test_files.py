@@ -147,3 +147,13 @@ def test_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(json.JSONDecodeError):
         read_events(path)
+
+
+def test_events_after_a_torn_line_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    append_event(path, {"step": 1})
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write('{"step": 2, "lo')  # killed while writing
+    append_event(path, {"step": 3})
+    append_event(path, {"step": 4})
+    assert read_events(path) == [{"step": 1}, {"step": 3}, {"step": 4}]

@@ -1,0 +1,287 @@
+"""Training inside this process: what it writes, what it refuses, and that resuming changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_model import small_molecules, small_tokenizer, write_prepared
+from small_runs import SPEC, StopAfter, events, small_config, weights
+
+from molvae.core.config import load_config
+from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
+from molvae.core.files import exclusive, read_json
+from molvae.data.shards import ShardWriter, TokenShards
+from molvae.model.checkpoint import load_checkpoint
+from molvae.model.objective import Constant, Objective
+from molvae.model.vae import GaussianSpec, VAESpec
+from molvae.training.config import OptimiserSpec, TrainConfig, ValidationSpec
+from molvae.training.hardware import set_up
+from molvae.training.state import learning_rate
+from molvae.training.trainer import Run, train
+from molvae.training.validation import validate
+
+BOTTLENECKS = [GaussianSpec(latent_dim=16)]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory after three epochs of four steps."""
+    directory = tmp_path_factory.mktemp("finished")
+    train(small_config(tiny_prepared), directory)
+    return directory
+
+
+def stopped(config: TrainConfig, directory: Path, n_steps: int) -> None:
+    """Train `n_steps` steps and be interrupted."""
+    with pytest.raises(Interrupted, match=f"stopped at step {n_steps}; the same command goes on from there"):
+        Run(config, directory, False, set_up(config)).to_the_end(StopAfter(n_steps))
+
+
+# --- learning -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("bottleneck", BOTTLENECKS, ids=lambda b: b.kind)
+def test_a_small_model_learns_64_molecules_by_heart(
+    bottleneck: GaussianSpec, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    config = small_config(
+        tiny_prepared,
+        model=VAESpec(embedding_dim=16, encoder_dim=24, decoder_dim=48, token_dropout=0, bottleneck=bottleneck),
+        objective=Objective(beta=Constant(value=0.02)),
+        optimiser=OptimiserSpec(epochs=120, batch_size=32, learning_rate=2e-2, warmup_steps=5),
+        validation=ValidationSpec(every_steps=1000, n_molecules=16),
+    )
+    model, _ = load_checkpoint(train(config, tmp_path / "run"))
+    metrics, diagnosis = validate(model, TokenShards.open(tiny_prepared, "train"), 64, seed=0)
+    assert metrics["exact_tokens"] == 1
+    assert metrics["distortion_nats"] < 1
+    assert diagnosis.active_units >= 4
+    assert metrics["mutual_information_nats"] > 0.9 * np.log(64)
+
+
+def test_the_loss_falls(tiny_prepared: Path, tmp_path: Path) -> None:
+    train(small_config(tiny_prepared, epochs=15), tmp_path)
+    losses = [event["loss_nats"] for event in events(tmp_path, "train")]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+# --- what a run leaves ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_directory(finished: Path, tiny_prepared: Path) -> None:
+    assert {path.name for path in finished.iterdir()} - {".lock"} == {
+        "config.resolved.toml", "events.jsonl", "manifest.json", "metrics.json", "model", "resume",
+    }  # fmt: skip
+    assert load_config(finished / "config.resolved.toml", TrainConfig) == small_config(tiny_prepared)
+    manifest = read_json(finished / "manifest.json")
+    assert manifest["kind"] == "train"
+    assert manifest["seed"] == 0
+    assert manifest["seconds"] > 0
+    model, info = load_checkpoint(finished / "model")
+    assert info["step"] == 12
+    assert info["epochs"] == 3
+    assert info["metrics"] == read_json(finished / "metrics.json")
+    assert model.spec == SPEC
+
+
+def test_events(tiny_prepared: Path, tmp_path: Path) -> None:
+    train(small_config(tiny_prepared, epochs=10), tmp_path)
+    (start,) = events(tmp_path, "start")
+    assert start["step"] == 0
+    lines = events(tmp_path, "train")
+    assert [line["step"] for line in lines] == [20, 40]
+    for line in lines:
+        assert line["loss_nats"] == pytest.approx(line["distortion_nats"] + 0.1 * line["rate_nats"], rel=1e-4)
+        assert line["tokens_per_second"] > 0
+        assert line["lr"] > 0
+    looks = events(tmp_path, "valid")
+    assert [look["step"] for look in looks][:8] == list(range(5, 41, 5))
+    assert all(look["n_molecules"] == 16 for look in looks)
+    assert all(len(look["rate_by_group_nats"]) == 6 for look in looks)
+    assert {"distortion_nats", "rate_nats", "exact_tokens", "active_units", "mutual_information_nats"} <= set(looks[0])
+
+
+def test_the_learning_rate_follows_its_schedule(tiny_prepared: Path, tmp_path: Path) -> None:
+    config = small_config(tiny_prepared, epochs=10)
+    train(config, tmp_path)
+    for line in events(tmp_path, "train"):
+        assert line["lr"] == pytest.approx(learning_rate(config.optimiser, line["step"] - 1, 40))
+
+
+def test_a_collapse_is_logged(tiny_prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(small_config(tiny_prepared, epochs=2, objective=Objective(beta=Constant(value=100))), tmp_path)
+    assert "posterior collapse" in caplog.text
+
+
+# --- resuming -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [1, 4, 7])
+def test_interrupted_and_resumed_equals_uninterrupted(
+    finished: Path, tiny_prepared: Path, tmp_path: Path, at: int
+) -> None:
+    config = small_config(tiny_prepared)
+    stopped(config, tmp_path, at)
+    assert load_checkpoint(tmp_path / "model")[1]["step"] == at, "an interrupted run has a usable model, too"
+    train(config, tmp_path)
+    assert weights(tmp_path) == weights(finished)
+    assert read_json(tmp_path / "metrics.json") == read_json(finished / "metrics.json")
+    assert [start["step"] for start in events(tmp_path, "start")] == [0, at]
+
+
+def test_seconds_add_up_over_the_parts(tiny_prepared: Path, tmp_path: Path) -> None:
+    config = small_config(tiny_prepared)
+    stopped(config, tmp_path, 6)
+    before = torch.load(tmp_path / "resume" / "state.pt", weights_only=True)["seconds"]
+    train(config, tmp_path)
+    assert read_json(tmp_path / "manifest.json")["seconds"] > before > 0
+
+
+def test_another_seed_is_another_run(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    train(small_config(tiny_prepared, seed=1), tmp_path)
+    assert weights(tmp_path) != weights(finished)
+
+
+def test_a_finished_run_is_left_as_it_is(tiny_prepared: Path, tmp_path: Path) -> None:
+    train(small_config(tiny_prepared), tmp_path)
+    before = weights(tmp_path)
+    train(small_config(tiny_prepared), tmp_path)
+    assert weights(tmp_path) == before
+
+
+def test_more_epochs_may_be_asked_for(tiny_prepared: Path, tmp_path: Path) -> None:
+    train(small_config(tiny_prepared, epochs=1), tmp_path)
+    train(small_config(tiny_prepared, epochs=2), tmp_path)
+    assert load_checkpoint(tmp_path / "model")[1]["step"] == 8
+    assert [start["step"] for start in events(tmp_path, "start")] == [0, 4]
+
+
+def test_what_does_not_change_the_learning_may_change(tiny_prepared: Path, tmp_path: Path) -> None:
+    stopped(small_config(tiny_prepared), tmp_path, 2)
+    looks = ValidationSpec(every_steps=3, n_molecules=8)
+    train(small_config(tiny_prepared, threads=None, checkpoint_minutes=1, validation=looks), tmp_path)
+    assert load_checkpoint(tmp_path / "model")[1]["step"] == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"seed": 3}, "seed was 0, is 3"),
+        ({"batch_size": 8}, "optimiser.batch_size was 16, is 8"),
+        ({"objective": Objective(beta=Constant(value=0.7))}, "objective.beta.value was 0.1, is 0.7"),
+        ({"model": SPEC.model_copy(update={"decoder_dim": 32})}, "model.decoder_dim was 24, is 32"),
+        ({"precision": "bfloat16"}, "precision was float32, is bfloat16"),
+    ],
+)
+def test_other_settings_are_refused(tiny_prepared: Path, tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+    stopped(small_config(tiny_prepared), tmp_path, 1)
+    with pytest.raises(ConfigError, match=rf"other settings \({key}\).*start again with --fresh"):
+        train(small_config(tiny_prepared, **changes), tmp_path)
+
+
+def test_fresh_starts_again(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    stopped(small_config(tiny_prepared, seed=1), tmp_path, 5)
+    train(small_config(tiny_prepared), tmp_path, fresh=True)
+    assert weights(tmp_path) == weights(finished)
+    assert [start["step"] for start in events(tmp_path, "start")] == [0]
+
+
+def test_fresh_forgets_the_old_state_at_once(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    """Killed before its first checkpoint, a fresh run must not be resumed from the state of the run before it."""
+    stopped(small_config(tiny_prepared, seed=1), tmp_path, 5)
+    Run(small_config(tiny_prepared), tmp_path, True, set_up(small_config(tiny_prepared)))  # and here it is killed
+    train(small_config(tiny_prepared), tmp_path)
+    assert weights(tmp_path) == weights(finished)
+
+
+def test_a_damaged_state_is_an_error_with_a_way_out(tiny_prepared: Path, tmp_path: Path) -> None:
+    stopped(small_config(tiny_prepared), tmp_path, 1)
+    state = tmp_path / "resume" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cannot resume from it .*start again with --fresh"):
+        train(small_config(tiny_prepared), tmp_path)
+
+
+def test_one_run_at_a_time_in_a_directory(tiny_prepared: Path, tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(ConfigError, match="in use by another run"):
+        train(small_config(tiny_prepared), tmp_path)
+    train(small_config(tiny_prepared, epochs=1), tmp_path)
+
+
+# --- numerical failure ----------------------------------------------------------------------------------------------
+
+
+def broken(config: TrainConfig, directory: Path, at: set[int] | None) -> Run:
+    """A run whose gradient is NaN at some steps (None: at all)."""
+    run = Run(config, directory, False, set_up(config))
+
+    def spoil(grad: torch.Tensor) -> torch.Tensor:
+        return grad * float("nan") if at is None or run.state.step in at else grad
+
+    run.model.decoder.output.weight.register_hook(spoil)
+    return run
+
+
+def test_a_gradient_that_is_not_finite_is_survived(tiny_prepared: Path, tmp_path: Path) -> None:
+    broken(small_config(tiny_prepared, epochs=10), tmp_path, {3, 17}).to_the_end(StopAfter(10**6))
+    assert [event["step"] for event in events(tmp_path, "not_finite")] == [3, 17]
+    model, info = load_checkpoint(tmp_path / "model")
+    assert info["step"] == 40
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    losses = [line["loss_nats"] for line in events(tmp_path, "train")]
+    assert losses[-1] < losses[0], "it goes on learning"
+
+
+def test_a_loss_that_stays_not_finite_ends_the_run(tiny_prepared: Path, tmp_path: Path) -> None:
+    run = broken(small_config(tiny_prepared), tmp_path, None)
+    with pytest.raises(TrainingError, match=r"not finite 5 times, last at step 5; lower optimiser.learning_rate"):
+        run.to_the_end(StopAfter(10**6))
+
+
+# --- data that cannot be trained on ---------------------------------------------------------------------------------
+
+
+def with_properties(directory: Path, values: list[float]) -> Path:
+    molecules, tokenizer = small_molecules()[:32], small_tokenizer()
+    write_prepared(directory, {}, tokenizer)
+    for split in ("train", "valid"):
+        with ShardWriter(directory, split, len(tokenizer.vocabulary), n_properties=1) as writer:
+            for smiles, value in zip(molecules, values, strict=True):
+                writer.append(tokenizer.encode(smiles), np.array([value]))
+    return directory
+
+
+def test_a_model_without_conditions_leaves_properties_aside(tmp_path: Path) -> None:
+    data = with_properties(tmp_path / "data", [float("nan")] * 32)
+    train(small_config(data, epochs=1), tmp_path / "run")
+
+
+def test_a_conditional_model_reads_properties(tmp_path: Path) -> None:
+    data = with_properties(tmp_path / "data", list(range(32)))
+    spec = SPEC.model_copy(update={"condition_dim": 1})
+    model, _ = load_checkpoint(train(small_config(data, epochs=1, model=spec), tmp_path / "run"))
+    assert model.spec.condition_dim == 1
+
+
+def test_conditions_that_are_not_there_are_said(tiny_prepared: Path, tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"condition_dim": 2})
+    with pytest.raises(ConfigError, match=r"model.condition_dim is 2, but .* has 0 properties"):
+        train(small_config(tiny_prepared, model=spec), tmp_path / "run")
+    data = with_properties(tmp_path / "data", [1.0] * 31 + [float("nan")])
+    with pytest.raises(DataError, match="without a property"):
+        train(small_config(data, model=SPEC.model_copy(update={"condition_dim": 1})), tmp_path / "other")
+
+
+def test_data_that_are_not_there_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run `molvae prepare` first"):
+        train(small_config(tmp_path / "nowhere"), tmp_path / "run")
+    data = write_prepared(tmp_path / "data", {"train": small_molecules()[:20], "valid": []}, small_tokenizer())
+    with pytest.raises(DataError, match="split 'valid' holds no molecules"):
+        train(small_config(data), tmp_path / "run")
+    with pytest.raises(ConfigError, match="lower batch_size"):
+        train(small_config(with_properties(tmp_path / "few", [0.0] * 32), batch_size=64), tmp_path / "run")
