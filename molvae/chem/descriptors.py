@@ -1,8 +1,7 @@
 """Numbers that describe one molecule: properties, counts, and the composite scores made of them.
 
 Every function takes an RDKit molecule as it was parsed (implicit hydrogens, all fragments, charges kept) and returns a
-float; `DESCRIPTORS` is the table of all of them by name. RDKit itself keeps logP and TPSA on the molecule object, so
-asking twice, or asking for QED after logP, costs nothing.
+float; `DESCRIPTORS` is the table of all of them by name.
 
 References:
     Wildman, Crippen. J. Chem. Inf. Comput. Sci. 39, 868 (1999): logP and molar refractivity.
@@ -17,6 +16,7 @@ from __future__ import annotations
 import gzip
 import math
 import pickle
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,14 +28,10 @@ from typing import Any, Literal
 from rdkit import Chem, RDConfig
 from rdkit.Chem import Crippen, Descriptors, rdMolDescriptors
 
+from molvae.chem.crippen import logp
 from molvae.chem.fingerprints import generator
 from molvae.chem.qed import qed
 from molvae.core.errors import DataError
-
-
-def logp(mol: Chem.Mol) -> float:
-    """Octanol-water partition coefficient by Crippen's atom contributions, log10 units."""
-    return Crippen.MolLogP(mol)  # type: ignore[attr-defined]
 
 
 def molar_refractivity(mol: Chem.Mol) -> float:
@@ -58,16 +54,18 @@ def bertz(mol: Chem.Mol) -> float:
     return Descriptors.BertzCT(mol)  # type: ignore[attr-defined]
 
 
+_ELEMENT_IN_FORMULA = re.compile(r"([A-Z][a-z]?|\*)(\d*)")  # the star is a dummy atom
+
+
 def element_counts(mol: Chem.Mol) -> Counter[str]:
     """Atoms of each element, hydrogens included; every fragment counts, deuterium counts as H.
 
     >>> sorted(element_counts(Chem.MolFromSmiles("CCO")).items())
     [('C', 2), ('H', 6), ('O', 1)]
     """
-    counts = Counter([atom.GetSymbol() for atom in mol.GetAtoms()])
-    hydrogens = sum([atom.GetTotalNumHs() for atom in mol.GetAtoms()])
-    if hydrogens:
-        counts["H"] += hydrogens
+    counts: Counter[str] = Counter()
+    for symbol, count in _ELEMENT_IN_FORMULA.findall(rdMolDescriptors.CalcMolFormula(mol)):
+        counts[symbol] += int(count or 1)
     return counts
 
 
@@ -278,3 +276,5 @@ DESCRIPTORS: dict[str, Callable[[Chem.Mol], float]] = {
     "cycle_penalty_sssr": sssr_penalty,
     **PENALISED_LOGP,
 }
+
+STEREO_DESCRIPTORS = frozenset({"sa", *PENALISED_LOGP})  # those that look at stereocentres

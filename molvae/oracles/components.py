@@ -6,13 +6,13 @@ Whatever is costly to prepare (a target's fingerprint, a compiled pattern) is ma
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, field_validator
 
 from molvae.chem.descriptors import DESCRIPTORS
@@ -21,7 +21,6 @@ from molvae.chem.fingerprints import FingerprintKind, similarity_to
 from molvae.chem.molecules import parse
 from molvae.core.config import Spec, did_you_mean
 from molvae.core.errors import ConfigError
-from molvae.oracles.desirability import Aggregation, Gaussian, aggregate
 from molvae.oracles.parsed import ParsedMolecule
 
 
@@ -140,7 +139,7 @@ class Isomer(Spec):
 
     kind: Literal["isomers"] = "isomers"
     formula: str
-    aggregation: Aggregation = "geometric"
+    aggregation: Literal["geometric", "arithmetic"] = "geometric"
 
     @field_validator("formula")
     @classmethod
@@ -154,9 +153,12 @@ class Isomer(Spec):
 
     def value(self, molecule: ParsedMolecule) -> float:
         wanted, found = _formula(self.formula), molecule.elements
-        deviations = np.array([found[symbol] - count for symbol, count in wanted.items()] + [0.0])
-        deviations[-1] = (found.total() - wanted.total()) / 2.0
-        return float(aggregate(Gaussian(mean=0.0, sd=1.0)(deviations)[None], self.aggregation)[0])
+        squares = [(found[symbol] - count) ** 2 for symbol, count in wanted.items()]
+        squares.append((found.total() - wanted.total()) ** 2 / 4.0)
+        if self.aggregation == "geometric":  # of Gaussians: the Gaussian of the mean square
+            return math.exp(-0.5 * sum(squares) / len(squares))
+        parts = [math.exp(-0.5 * square) for square in squares]
+        return sum(parts) / len(parts)
 
 
 @cache

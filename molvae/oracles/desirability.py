@@ -18,6 +18,7 @@ J. Chem. Inf. Model. 59, 1096 (2019)); its code and not its paper, where they di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -60,7 +61,8 @@ class Clip(Spec):
         return self
 
     def __call__(self, x: ArrayLike) -> FloatArray:
-        return np.clip((np.asarray(x, dtype=float) - self.lower) / (self.upper - self.lower), 0.0, 1.0)
+        share = (np.asarray(x, dtype=float) - self.lower) / (self.upper - self.lower)
+        return np.minimum(1.0, np.maximum(0.0, share))
 
 
 class Gaussian(Spec):
@@ -135,8 +137,8 @@ Aggregation = Literal["arithmetic", "geometric", "product"]
 
 
 def _bell(x: FloatArray, mean: float, sd: float) -> FloatArray:
-    with np.errstate(over="ignore"):
-        return np.exp(-0.5 * ((x - mean) / sd) ** 2)
+    z = np.minimum(np.abs(x - mean), 1e3 * sd) / sd  # beyond, f is 0 and the square might overflow
+    return np.exp(-0.5 * z * z)
 
 
 def aggregate(parts: ArrayLike, how: Aggregation, weights: Sequence[float] | None = None) -> FloatArray:
@@ -155,3 +157,17 @@ def aggregate(parts: ArrayLike, how: Aggregation, weights: Sequence[float] | Non
     exponents = w / w.sum() if how == "geometric" else w
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.exp(np.log(f) @ exponents)
+
+
+def join(parts: Sequence[float], how: Aggregation, weights: Sequence[float]) -> float:
+    """`aggregate` for one molecule, without the cost of arrays.
+
+    >>> join([0.25, 1.0], "geometric", [1, 1])
+    0.5
+    """
+    if how == "arithmetic":
+        return sum(w * f for w, f in zip(weights, parts, strict=True)) / sum(weights)
+    if not min(parts) > 0.0:
+        return 0.0 if all(f >= 0.0 for f in parts) else math.nan
+    total = sum([w * math.log(f) for w, f in zip(weights, parts, strict=True)])
+    return math.exp(total / sum(weights) if how == "geometric" else total)

@@ -26,7 +26,7 @@ from molvae.oracles.components import (
     Substructures,
     Window,
 )
-from molvae.oracles.desirability import Aggregation, Identity, Modifier, aggregate
+from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
 from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure
 from molvae.oracles.parsed import ParsedMolecule
 
@@ -85,7 +85,7 @@ class Objective(Spec):
                 return 0.0
         if len(parts) == 1 and self.aggregation != "product":
             return parts[0]
-        return float(aggregate([parts], self.aggregation, [term.weight for term in self.terms])[0])
+        return join(parts, self.aggregation, [term.weight for term in self.terms])
 
     def parts(self, molecule: ParsedMolecule) -> dict[str, float]:
         """Every raw value under its label, and under "label: desirability" what became of it."""

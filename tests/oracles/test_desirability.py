@@ -17,6 +17,7 @@ from molvae.oracles.desirability import (
     Sigmoid,
     Threshold,
     aggregate,
+    join,
 )
 
 X = [-1e308, -5.0, -0.3, 0.0, 0.25, 1.0, 1.7, 42.0, 1e308]
@@ -85,3 +86,21 @@ def test_aggregation_at_the_edges() -> None:
     for how in ("arithmetic", "geometric", "product"):
         assert math.isnan(aggregate([[math.nan, 1.0]], how)[0])  # type: ignore[arg-type]
     assert math.isnan(aggregate([[-1.0, 1.0]], "geometric")[0])
+
+
+def test_one_molecule_as_many() -> None:
+    rng = np.random.default_rng(1)
+    weights = [1.0, 0.3, 2.0]
+    rows = [
+        *rng.uniform(size=(20, 3)),
+        [0, 1, 1],
+        [0, 0, 1],
+        [np.nan, 1, 1],
+        [0, np.nan, 1],
+        [-1, 1, 1],
+        [5, 1e-300, 1],
+    ]
+    for how in ("arithmetic", "geometric", "product"):
+        for row in rows:
+            expected = aggregate([row], how, weights)[0]  # type: ignore[arg-type]
+            np.testing.assert_allclose(join(list(row), how, weights), expected, rtol=1e-13)  # type: ignore[arg-type]
