@@ -1,7 +1,8 @@
 """The contract of a search: ask for molecules, tell their scores.
 
-The state of a search is a pure function of what it was told: batch b draws all its randomness from
-`numpy.random.default_rng([seed, b])`, so a search that is told the same batches again stands where it stood.
+The state of a search is a pure function of what it was told, and of what it noted while it was asked: batch b draws all
+its randomness from `numpy.random.default_rng([seed, b])`, so a search that is told the same batches again, with its
+notes, stands where it stood.
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ class Search(ABC):
         self.values: dict[str, float] = {}
         self._told: list[dict[str, Any]] = []
         self._pending: tuple[int, list[Candidate]] | None = None
+        self._note: list[str] = []  # of the last ask
+        self._noted: list[str] = []  # of the ask before it, whose scores are told
+
+    @property
+    def note(self) -> list[str]:
+        """Molecules that the last `ask` wants to remember; whoever records scores records them too."""
+        return list(self._note)
 
     @property
     def batch(self) -> int:
@@ -51,6 +59,7 @@ class Search(ABC):
         """
         if self._pending is None or self._pending[0] != n:
             waiting = [s for s in self.start if s not in self.values][:n]
+            self._note = []
             if waiting:
                 found = [Candidate(s, "start") for s in waiting]
             else:
@@ -66,10 +75,9 @@ class Search(ABC):
             )
         asked = self._pending[0] if self._pending else 0
         scores = [float(v) if math.isfinite(v) else math.nan for v in values]
-        self._told.append(
-            {"asked": asked, "smiles": list(smiles), "values": [None if math.isnan(v) else v for v in scores]}
-        )
-        self._pending = None
+        told = [None if math.isnan(v) else v for v in scores]
+        self._told.append({"asked": asked, "smiles": list(smiles), "values": told, "note": self.note})
+        self._pending, self._noted, self._note = None, self._note, []
         self.values.update(zip(smiles, scores, strict=True))
         self._observe(list(smiles), np.array(scores, dtype=np.float64))
 
@@ -87,11 +95,12 @@ class Search(ABC):
                 f"got {state.get('format')} and {state.get('seed')}"
             )
         for batch in state["told"]:
-            self.replay(batch["asked"], batch["smiles"], [math.nan if v is None else v for v in batch["values"]])
+            values = [math.nan if v is None else v for v in batch["values"]]
+            self.replay(batch["asked"], batch["smiles"], values, batch["note"])
 
-    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float]) -> None:
-        """Tell a batch of an earlier run that had been asked for with `ask(asked)`."""
-        self._pending = (asked, [])
+    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float], note: Sequence[str] = ()) -> None:
+        """Tell a batch of an earlier run that had been asked for with `ask(asked)`, after which `note` was noted."""
+        self._pending, self._note = (asked, []), list(note)
         self.tell(smiles, values)
 
     @abstractmethod

@@ -81,7 +81,7 @@ class OptunaSearch(Search):
         self._study = optuna.create_study(direction="maximize", sampler=makers[sampler]())
         self._open: dict[str, optuna.Trial] = {}
 
-    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float]) -> None:
+    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float], note: Sequence[str] = ()) -> None:
         self._pending = None
         self.ask(asked)
         self.tell(smiles, values)

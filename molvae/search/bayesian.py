@@ -33,12 +33,15 @@ class InnerSearch:
         candidates: proposals in each round.
         parents: how many of the best are parents.
         rank_offset: how evenly parents are drawn, see `Parents`.
+        reserve: how many of the best candidates that were not picked are kept for the next batch, so that the inner
+            search goes on where it stopped.
     """
 
     generations: int = 4
     candidates: int = 200
     parents: int = 100
     rank_offset: float = 0.05
+    reserve: int = 100
 
 
 class BayesianSearch(Search):
@@ -90,17 +93,23 @@ class BayesianSearch(Search):
         if elite:
             belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
+        self._add(pool, standing, scorer, [Candidate(*entry.split(" ", 1)) for entry in self._noted])
         for _ in range(self.inner.generations):
             ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
-            candidates, mols = sift(
-                self._candidates(parents, rng), lambda s: s in self.values or s in pool.index, self.accept
-            )
-            if candidates:
-                scores = scorer(pool.add(candidates, self.fingerprint(mols)))
-                standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
-        return pool.pick(n, lambda: self.acquisition.draw(best, rng), scorer)
+            self._add(pool, standing, scorer, self._candidates(parents, rng))
+        picked = pool.pick(n, lambda: self.acquisition.draw(best, rng), scorer)
+        left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))
+        self._note = [f"{c.smiles} {c.origin}" for c in left[: self.inner.reserve]]
+        return picked
+
+    def _add(self, pool: _Pool, standing: dict[str, float], scorer: Scorer, drawn: list[Candidate]) -> None:
+        """Sift candidates and take the good ones into the pool, with their acquisition values in `standing`."""
+        candidates, mols = sift(drawn, lambda s: s in self.values or s in pool.index, self.accept)
+        if candidates:
+            scores = scorer(pool.add(candidates, self.fingerprint(mols)))
+            standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
 
     def _candidates(self, parents: Parents, rng: np.random.Generator) -> list[Candidate]:
         shares = np.array([share for _, share in self.proposers])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from rdkit import Chem
@@ -52,6 +52,7 @@ class InnerSpec(Spec):
     candidates: int = Field(100, ge=1, description="proposals a generation")
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
+    reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
@@ -111,7 +112,7 @@ class TurboSpec(Spec):
     kind: Literal["turbo"] = "turbo"
     points: int = Field(256, ge=4)
     candidates: int = Field(1024, ge=16)
-    needs_model: Literal[True] = Field(True, exclude=True, repr=False)
+    needs_model: ClassVar[bool] = True
 
     def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
         from molvae.search.turbo import TurboSearch
@@ -127,7 +128,7 @@ class OptunaSpec(Spec):
     kind: Literal["optuna"] = "optuna"
     sampler: Literal["tpe", "cmaes", "gp"] = "tpe"
     bounds: float = Field(3.0, gt=0, description="prior standard deviations")
-    needs_model: Literal[True] = Field(True, exclude=True, repr=False)
+    needs_model: ClassVar[bool] = True
 
     def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
         from molvae.search.baselines import OptunaSearch
@@ -140,7 +141,7 @@ class PriorSpec(Spec):
 
     kind: Literal["prior"] = "prior"
     temperature: float | None = Field(None, gt=0)
-    needs_model: Literal[True] = Field(True, exclude=True, repr=False)
+    needs_model: ClassVar[bool] = True
 
     def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
         from molvae.search.baselines import PriorSearch

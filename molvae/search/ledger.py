@@ -36,6 +36,7 @@ class Record:
         batch, asked, size: number of its batch, how many molecules were asked for, how many were proposed.
         seconds: share of the oracle's wall time.
         constraints: amount by which each constraint is broken; 0 or less is fine.
+        note: what the search noted when it proposed the batch, with the batch's first record.
     """
 
     call: int
@@ -47,6 +48,7 @@ class Record:
     size: int
     seconds: float
     constraints: dict[str, float] = field(default_factory=dict)
+    note: list[str] = field(default_factory=list)
 
     @property
     def feasible(self) -> bool:

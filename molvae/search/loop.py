@@ -97,7 +97,7 @@ def run_search(
         candidates = search.ask(asked)
         if not candidates:
             return SearchResult(tuple(ledger.records), "no new molecules")
-        records = _finish_batch(search.batch, asked, candidates, unfinished, oracle, ledger, constraints or {})
+        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, constraints or {})
         unfinished = []
         search.tell([r.smiles for r in records], [r.value for r in records])
         on_batch(records)
@@ -109,12 +109,13 @@ def _replay(search: Search, ledger: Ledger) -> list[Record]:
     batches = ledger.batches()
     unfinished = batches.pop() if batches and len(batches[-1]) < batches[-1][0].size else []
     for records in batches:
-        search.replay(records[0].asked, [r.smiles for r in records], [r.value for r in records])
+        first = records[0]
+        search.replay(first.asked, [r.smiles for r in records], [r.value for r in records], first.note)
     return unfinished
 
 
 def _finish_batch(
-    batch: int,
+    search: Search,
     asked: int,
     candidates: Sequence[Candidate],
     done: Sequence[Record],
@@ -125,9 +126,7 @@ def _finish_batch(
     """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked."""
     known = {record.smiles: record for record in done}
     if not known.keys() <= {c.smiles for c in candidates}:
-        log.warning(
-            "batch %d differs from the recorded one (other versions or hardware?); keeping what was recorded", batch
-        )
+        log.warning("batch %d differs from the recorded one; keeping what was recorded", search.batch)
         candidates = [Candidate(r.smiles, r.proposer) for r in done]
     todo = [c for c in candidates if c.smiles not in known]
     values, seconds = _scored(oracle, [c.smiles for c in todo])
@@ -137,11 +136,12 @@ def _finish_batch(
             smiles=candidate.smiles,
             value=value,
             proposer=candidate.origin,
-            batch=batch,
+            batch=search.batch,
             asked=asked,
             size=len(candidates),
             seconds=seconds,
             constraints=_broken(candidate.smiles, constraints),
+            note=[] if known else search.note,
         )
         ledger.add(record)
         known[record.smiles] = record
