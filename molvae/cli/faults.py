@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from molvae.core.errors import Interrupted, MolvaeError
+from molvae.core.runtime import receive_interrupts_in_a_thread
 
 INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -24,20 +25,20 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 def main() -> None:
     """The entry point of the command `molvae`."""
+    receive_interrupts_in_a_thread()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns its exit code."""
-    from molvae.cli.app import app
-
     with _messages_on_stderr():
         try:
+            from molvae.cli.app import app
+
             code = app(list(arguments), prog_name="molvae", standalone_mode=False)
             sys.stdout.flush()
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return INTERRUPTED
+            code = INTERRUPTED
         except (Exception, SystemExit) as error:  # typer exits by itself where the output cannot be written
             if any(isinstance(link, BrokenPipeError) for link in _chain(error)):
                 # the reader of our output has gone, for instance `molvae sample | head`
@@ -46,6 +47,8 @@ def run(arguments: Sequence[str]) -> int:
             if isinstance(error, SystemExit):
                 raise
             return report_fault(error)
+    if code == INTERRUPTED:  # typer, too, turns Ctrl-C into this code, without a word
+        print("interrupted", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

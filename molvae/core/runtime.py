@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import platform
 import shlex
@@ -213,6 +214,28 @@ class StopFlag:
             # os.write and not print: a handler may run in the middle of another print
             os.write(2, b"\nstopping after this step, the state will be saved (Ctrl-C again stops at once)\n")
         self.stopped = True
+
+
+def receive_interrupts_in_a_thread() -> None:
+    """Let a thread of its own receive SIGINT and hand it to Python's handler in the main thread; call it once, early.
+
+    RDKit installs its own C handler for the time of a substructure search. A Ctrl-C at that moment never reaches
+    Python, and worse, the search is cut short: a wrong score would be recorded. With the signal blocked in every thread
+    but this one, RDKit's handler is never called. Threads made before keep their own mask, hence "early".
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return
+    main = threading.get_ident()
+    signal.signal(signal.SIGURG, lambda number, frame: None)  # only wakes the main thread from a blocking call
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def receive() -> None:
+        while True:
+            signal.sigwait({signal.SIGINT})
+            _thread.interrupt_main(signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGURG)
+
+    threading.Thread(target=receive, name="interrupts", daemon=True).start()
 
 
 # --- manifest -------------------------------------------------------------------------------------------------------
