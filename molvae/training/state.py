@@ -6,8 +6,10 @@ The order of the molecules and the noise are functions of the step, so they need
 from __future__ import annotations
 
 import math
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # the class only: nothing here is read by pickle itself
 from typing import Any
 
 import torch
@@ -67,11 +69,14 @@ class TrainState:
             CheckpointError: the file is damaged or belongs to another model.
         """
         try:
+            with zipfile.ZipFile(path) as archive:
+                if (damaged := archive.testzip()) is not None:  # torch.load does not look at the checksums
+                    raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
             value: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
             self.model.load_state_dict(value["model"])
             self.optimiser.load_state_dict(value["optimiser"])
             self.step, self.seconds = int(value["step"]), float(value["seconds"])
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, UnpicklingError) as error:
             raise CheckpointError(f"{path}: cannot resume from it ({error}); start again with --fresh") from error
 
 
