@@ -118,11 +118,12 @@ def _needs(smarts: str, pattern: Chem.Mol) -> Needs:
         elements.append(allowed)
     for bond in pattern.GetBonds():
         begin, end = elements[bond.GetBeginAtomIdx()], elements[bond.GetEndAtomIdx()]
-        if bond.GetSmarts() == "#":
+        symbol = bond.GetSmarts()  # type: ignore[call-arg]  # RDKit's stubs count self as an argument
+        if symbol == "#":
             features.add("triple")
-        if bond.GetSmarts() == "=" and {begin, end} == {_CARBON}:
+        if symbol == "=" and {begin, end} == {_CARBON}:
             features.add("alkene")
-        if bond.GetSmarts() == "=" and {begin, end} == {_CARBON, _NITROGEN}:
+        if symbol == "=" and {begin, end} == {_CARBON, _NITROGEN}:
             features.add("imine")
         if begin and end and begin <= _NITROGEN_OR_OXYGEN and end <= _NITROGEN_OR_OXYGEN:
             features.add("neighbours")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -21,6 +22,7 @@ from molvae.chem.fingerprints import FingerprintKind, similarity_to
 from molvae.chem.molecules import parse
 from molvae.core.config import Spec, did_you_mean
 from molvae.core.errors import ConfigError
+from molvae.oracles.command import CommandOracle
 from molvae.oracles.parsed import ParsedMolecule
 
 
@@ -153,7 +155,7 @@ class Isomer(Spec):
 
     def value(self, molecule: ParsedMolecule) -> float:
         wanted, found = _formula(self.formula), molecule.elements
-        squares = [(found[symbol] - count) ** 2 for symbol, count in wanted.items()]
+        squares = [float((found[symbol] - count) ** 2) for symbol, count in wanted.items()]
         squares.append((found.total() - wanted.total()) ** 2 / 4.0)
         if self.aggregation == "geometric":  # of Gaussians: the Gaussian of the mean square
             return math.exp(-0.5 * sum(squares) / len(squares))
@@ -229,6 +231,41 @@ class Substructures(Spec):
 
     def value(self, molecule: ParsedMolecule) -> float:
         return float(SubstructureFilter(self.required, self.forbidden)(molecule.mol))
+
+
+@cache
+def _running(component: External) -> CommandOracle:
+    return CommandOracle(**component.model_dump(exclude={"kind"}))
+
+
+class External(Spec):
+    """The value of an external program (contract: `oracles/command.py`), such as a docking score, as one part of many.
+
+    The program is started for a whole batch, and only for molecules whose other parts leave them a chance.
+    """
+
+    kind: Literal["command"] = "command"
+    command: tuple[str, ...]
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    name: str | None = None
+    version: str = ""
+    stderr_path: Path | None = None
+
+    @property
+    def label(self) -> str:
+        return _running(self).name
+
+    def value(self, molecule: ParsedMolecule) -> float:
+        return molecule.once(self, lambda _: float(_running(self)([molecule.smiles])[0]))
+
+    def prepare(self, molecules: Sequence[ParsedMolecule]) -> None:
+        """Have the values of all `molecules` ready, out of one start of the program."""
+        for molecule, value in zip(molecules, _running(self)([each.smiles for each in molecules]), strict=True):
+            molecule.once(self, partial(_given, float(value)))
+
+
+def _given(value: float, _: object) -> float:
+    return value
 
 
 Constraint = Annotated[Catalogue | Window | Substructures | Substructure, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ be an objective.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Protocol, final
 
 import numpy as np
@@ -19,6 +20,7 @@ from molvae.oracles.components import (
     Catalogue,
     Constraint,
     ElementCount,
+    External,
     Isomer,
     Property,
     Similarity,
@@ -29,6 +31,8 @@ from molvae.oracles.components import (
 from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
 from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure
 from molvae.oracles.parsed import ParsedMolecule
+
+_HELD_AT_ONCE = 1_000  # molecules kept in memory while an external program works on them
 
 
 class Component(Protocol):
@@ -79,13 +83,31 @@ class Objective(Spec):
             if not constraint.value(molecule):
                 return 0.0
         parts = []
-        for term in self.terms:
+        for term in self._cheapest_first:
             parts.append(term.desirability(molecule))
             if parts[-1] == 0.0 and self.aggregation != "arithmetic":
                 return 0.0
         if len(parts) == 1 and self.aggregation != "product":
             return parts[0]
-        return join(parts, self.aggregation, [term.weight for term in self.terms])
+        return join(parts, self.aggregation, [term.weight for term in self._cheapest_first])
+
+    @cached_property
+    def _cheapest_first(self) -> tuple[Term, ...]:
+        """External programs last: a part that is 0 makes them needless."""
+        return tuple(sorted(self.terms, key=lambda term: isinstance(term.component, External)))
+
+    def external(self) -> list[External]:
+        """The external programs among the terms."""
+        nested = [term.component for term in self.terms]
+        found = [part for part in nested if isinstance(part, External)]
+        return found + [each for part in nested if isinstance(part, Objective) for each in part.external()]
+
+    def has_a_chance(self, molecule: ParsedMolecule) -> bool:
+        """Whether the score is still open without what external programs say."""
+        if not all(constraint.value(molecule) for constraint in self.constraints):
+            return False
+        here = (term for term in self.terms if not isinstance(term.component, External | Objective))
+        return self.aggregation == "arithmetic" or all(term.desirability(molecule) != 0.0 for term in here)
 
     def parts(self, molecule: ParsedMolecule) -> dict[str, float]:
         """Every raw value under its label, and under "label: desirability" what became of it."""
@@ -101,7 +123,16 @@ class Objective(Spec):
 
 
 AnyComponent = Annotated[
-    Property | Similarity | Substructure | Substructures | Isomer | ElementCount | Catalogue | Window | Objective,
+    Property
+    | Similarity
+    | Substructure
+    | Substructures
+    | Isomer
+    | ElementCount
+    | Catalogue
+    | Window
+    | External
+    | Objective,
     Field(discriminator="kind"),
 ]
 Term.model_rebuild()
@@ -123,12 +154,29 @@ class MoleculeOracle(Oracle):
         self.parameters = parameters or {}
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
-        return np.array([self._score(each) for each in as_list(smiles)], dtype=float)
+        smiles = as_list(smiles)
+        external = self.component.external() if isinstance(self.component, Objective) else []
+        if not external:  # one molecule after the other: none is kept
+            return np.array([self._score(ParsedMolecule.from_smiles(each)) for each in smiles], dtype=float)
+        values: list[float] = []
+        for start in range(0, len(smiles), _HELD_AT_ONCE):
+            molecules = [ParsedMolecule.from_smiles(each) for each in smiles[start : start + _HELD_AT_ONCE]]
+            open_ones = [each for each in molecules if each is not None and self._has_a_chance(each)]
+            for program in external:
+                program.prepare(open_ones)
+            values += [self._score(molecule) for molecule in molecules]
+        return np.array(values, dtype=float)
 
-    def _score(self, smiles: str) -> float:
-        molecule = ParsedMolecule.from_smiles(smiles)
+    def _has_a_chance(self, molecule: ParsedMolecule) -> bool:
+        try:
+            return isinstance(self.component, Objective) and self.component.has_a_chance(molecule)
+        except Exception:  # will be met, and logged, when it is scored
+            return False
+
+    def _score(self, molecule: ParsedMolecule | None) -> float:
         if molecule is None:
             return np.nan
+        smiles = molecule.smiles
         try:
             value = self.component.value(molecule)
         except Exception as error:  # RDKit raises many kinds; one molecule must not stop a run

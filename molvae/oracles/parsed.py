@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 
 _AS_WRITTEN = Chem.SmilesParserParams()
-_AS_WRITTEN.sanitize = False
-_AS_WRITTEN.removeHs = False
+_AS_WRITTEN.sanitize = False  # type: ignore[assignment]  # RDKit's stubs
+_AS_WRITTEN.removeHs = False  # type: ignore[assignment]
 _NEEDS_ALL = re.compile(r"\[\d*H|[\s|]")  # explicit hydrogens, which are removed, and what is more than a SMILES
 
 

@@ -122,6 +122,26 @@ def test_command_that_is_not_there() -> None:
         oracle("command", command="")
 
 
+def test_one_part_of_an_objective(tmp_path: Path) -> None:
+    """The program is started once for a batch, and only for molecules that can still score."""
+    seen = tmp_path / "seen"
+    (tmp_path / "score.py").write_text(
+        HEAD
+        + f"open({str(seen)!r}, 'a').write(repr(molecules))\nfor s in molecules: answer(s, 8 if s != 'CCN' else None)"
+    )
+    external = {"kind": "command", "command": [sys.executable, str(tmp_path / "score.py")], "name": "dock"}
+    terms = [
+        {"component": external, "modifier": {"kind": "clip", "upper": 10}},
+        {"component": {"kind": "smarts", "pattern": "N"}},
+    ]
+    limits = [{"kind": "window", "name": "mw", "high": 100}]
+    scored = oracle("desirability", terms=terms, constraints=limits, aggregation="geometric")
+    values = scored(["CN", "CCO", "bad", "CCN", "CCCCCCCCCCCCN", "CN"])
+    np.testing.assert_allclose(values, [0.8**0.5, 0, np.nan, np.nan, 0, 0.8**0.5])
+    assert seen.read_text() == "['CN', 'CCN']"
+    assert scored.components(["CN"])["dock"][0] == 8
+
+
 def test_sign_and_identity(tmp_path: Path) -> None:
     one = program(tmp_path, "for s in molecules: answer(s, -7.5)", name="dock")
     assert one.name == "dock"
