@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -123,8 +123,8 @@ def embed_file(
 
     Args:
         source: .smi, .csv, .tsv or .parquet, plain or .gz.
-        out: .parquet or .csv; has a row for each row of the input, in its order: the kept columns, `error` (empty where
-            all is well) and z0 .. z(Z-1), which are empty where a molecule cannot be read.
+        out: .parquet, .csv or .csv.gz; has a row for each row of the input, in its order: the kept columns as text,
+            `error` (empty where all is well) and z0 .. z(Z-1), which are empty where a molecule cannot be read.
         column: the column of the SMILES.
         keep: other columns to carry over; None carries all.
         weights, device: see `molvae.load`.
@@ -133,26 +133,41 @@ def embed_file(
         DataError: a file or column is not there, or cannot be read or written as asked.
     """
     source, out = Path(source), Path(out)
-    if kind_of(out) not in ("parquet", "csv") or out.suffix == ".gz":
-        raise DataError(f"{out}: expected a name ending in .parquet or .csv")
+    if kind_of(out) not in ("parquet", "csv") or out.name.lower().endswith((".parquet.gz", ".pq.gz")):
+        raise DataError(f"{out}: expected a name ending in .parquet, .csv or .csv.gz")
     check_columns(source, [column])
     kept = list(keep) if keep is not None else [c for c in column_names(source) if c != column]
     columns = list(dict.fromkeys([column, *kept]))
     vae = load(weights, device)
-    schema = pyarrow.schema(
-        [(name, pyarrow.string()) for name in [*columns, "error"]]
-        + [(f"z{i}", pyarrow.float32()) for i in range(vae.latent_dim)]
-    )
+    points = [f"z{i}" for i in range(vae.latent_dim)]
+    if clash := sorted({"error", *points} & set(columns)):
+        raise DataError(f"{source}: has columns of the output's names ({', '.join(clash[:3])}); choose what to keep")
+    text = [(name, pyarrow.string()) for name in [*columns, "error"]]
+    schema = pyarrow.schema(text + [(name, pyarrow.float32()) for name in points])
     n_rows = n_invalid = 0
-    with atomic_path(out) as temporary, ExitStack() as stack, progress(count_rows(source), "embedding", "rows") as bar:
-        write = pyarrow.csv.CSVWriter if kind_of(out) == "csv" else pyarrow.parquet.ParquetWriter
-        writer = stack.enter_context(write(temporary, schema))
+    with _writing(out, schema) as write, progress(count_rows(source), "embedding", "rows") as bar:
         for rows in _chunks(read_rows(source, columns)):
             table, invalid = _embedded(vae, rows, columns, schema)
-            writer.write_table(table)
+            write(table)
             n_rows, n_invalid = n_rows + len(rows), n_invalid + invalid
             bar.advance(len(rows), without_point=n_invalid)
     return EmbedSummary(out, n_rows, n_invalid)
+
+
+@contextmanager
+def _writing(out: Path, schema: pyarrow.Schema) -> Iterator[Callable[[pyarrow.Table], None]]:
+    """A function that writes tables to a file which appears under its name only when whole."""
+    try:
+        with atomic_path(out) as temporary, ExitStack() as stack:
+            if kind_of(out) == "parquet":
+                parquet = stack.enter_context(pyarrow.parquet.ParquetWriter(temporary, schema))
+                yield parquet.write_table
+            else:
+                zipped = "gzip" if out.name.lower().endswith(".gz") else None
+                sink = stack.enter_context(pyarrow.output_stream(temporary, compression=zipped))
+                yield stack.enter_context(pyarrow.csv.CSVWriter(sink, schema)).write_table
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

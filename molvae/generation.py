@@ -65,8 +65,8 @@ def model_directory(name_or_path: str | Path) -> Path:
 class MoleculeVAE:
     """A `SequenceVAE` together with its tokenizer.
 
-    Every method takes and gives plain SMILES and NumPy arrays; N molecules, Z latent dimensions. Nothing here depends
-    on how molecules are batched. Randomness comes from `rng`, a seed or a `numpy.random.Generator`.
+    Every method takes and gives plain SMILES and NumPy arrays; N molecules, Z latent dimensions. What is deterministic
+    does not depend on how molecules are batched. Randomness comes from `rng`, a seed or a `numpy.random.Generator`.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class MoleculeVAE:
     ) -> Points:
         """Importance-weighted lower bound of log p(x) with `k` samples, (N,) nats (Burda et al. 2016, eq. 8).
 
-        It rises to log p(x) with k; k = 1 is the ELBO. p(x) is that of the token sequence of the canonical SMILES.
+        It rises to log p(x) with k; k = 1 is the ELBO. p(x) is that of the token sequence of the canonical SMILES. The
+        samples are drawn batch by batch, so the estimate of one molecule varies with its company as it does with `rng`.
         """
         generator = self._generator(rng)
         bound = np.full(len(smiles), np.nan, dtype=np.float32)
@@ -131,30 +132,34 @@ class MoleculeVAE:
         rng: Randomness = 0,
         beam_width: int | None = None,
     ) -> list[str | None]:
-        """Canonical SMILES of latent points (N, Z), None where the tokens spell no molecule.
+        """Canonical SMILES of latent points (N, Z), in their order; None where the tokens spell no molecule.
 
         Greedy by default; with a `temperature` tokens are drawn, from the smallest set that holds `top_p` of the
-        probability; with a `beam_width` the likeliest sequence that beam search finds.
+        probability; with a `beam_width` the likeliest sequence that beam search finds. A point that is not finite (as
+        `embed` gives for a molecule that it cannot read) is no molecule.
+
+        Raises:
+            ValueError: z has another shape.
         """
-        generator = self._generator(rng)
-        found: list[str | None] = []
-        for start in range(0, len(z), CHUNK):
-            points = torch.as_tensor(np.asarray(z[start : start + CHUNK], dtype=np.float32), device=self.network.device)
+        z = np.asarray(z, dtype=np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"expected latent points of shape (N, {self.latent_dim}), got {z.shape}")
+        found: list[str | None] = [None] * len(z)
+        generator, rows = self._generator(rng), np.flatnonzero(np.isfinite(z).all(axis=1))
+        chunk = CHUNK if beam_width is None else max(1, CHUNK // beam_width)
+        for chosen in (rows[start : start + chunk] for start in range(0, len(rows), chunk)):
+            points = torch.from_numpy(z[chosen]).to(self.network.device)
             if beam_width is not None:
                 ids = self.network.beam(points, self.tokenizer.max_length, beam_width)[0][:, 0]
             else:
                 ids = self.network.decode(points, self.tokenizer.max_length, temperature, top_p, generator)
-            found += [self.tokenizer.decode(row) for row in ids.tolist()]
+            for row, sequence in zip(chosen.tolist(), ids.tolist(), strict=True):
+                found[row] = self.tokenizer.decode(sequence)
         return found
 
     def reconstruct(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> list[str | None]:
         """Each molecule encoded to its posterior mean and decoded greedily; None where that fails."""
-        mean = self.embed(smiles, on_invalid)
-        readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
-        found: list[str | None] = [None] * len(mean)
-        for row, molecule in zip(readable, self.decode(mean[readable]), strict=True):
-            found[row] = molecule
-        return found
+        return self.decode(self.embed(smiles, on_invalid))
 
     def sample(self, n: int, temperature: float | None = 1.0, top_p: float = 1.0, rng: Randomness = 0) -> list[str]:
         """`n` molecules from the prior, repetitions included; fewer only if the model spells no molecules at all."""
@@ -239,7 +244,7 @@ def spherical(a: Points, b: Points, shares: np.ndarray[Any, np.dtype[np.float64]
     cosine = float(np.clip(a @ b / max(norm_a * norm_b, 1e-12), -1, 1))
     angle = math.acos(cosine)
     t = shares[:, None]
-    if math.sin(angle) < 1e-4:  # (anti)parallel: the arc is a line, or not defined
+    if min(norm_a, norm_b) < 1e-12 or math.sin(angle) < 1e-4:  # the arc is a line, or not defined
         return ((1 - t) * a + t * b).astype(np.float32)
     direction = (np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b) / math.sin(angle)
     return (direction * ((1 - t) * norm_a + t * norm_b)).astype(np.float32)
