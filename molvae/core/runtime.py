@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,8 @@ def versions() -> dict[str, str]:
 
     Read from the packages' metadata: nothing is imported, and selfies 2.2.0 calls itself 2.1.1 in `__version__`.
     """
+    from importlib import metadata  # a tenth of the time that `molvae --help` takes
+
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
