@@ -84,3 +84,35 @@ def test_token_dropout_acts_in_training_only_and_follows_its_generator() -> None
     first, again = (decoder.log_prob(tokens, z, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert (first - plain).abs().max() > 1e-3
+    assert made(token_dropout=0.5).train().log_prob(padded([[EOS]]), z[:1]) == plain.new_tensor(
+        float(made().log_prob(padded([[EOS]]), z[:1]).detach())
+    ), "the begin token is never dropped"
+
+
+def test_every_latent_dimension_and_the_condition_are_read() -> None:
+    decoder, tokens = made(condition_dim=2), padded([[3, 4, EOS], [5, EOS]])
+    z, condition = points(2).requires_grad_(), torch.randn(2, 2, requires_grad=True)
+    decoder.log_prob(tokens, z, condition).sum().backward()
+    for given in (z, condition):
+        assert given.grad is not None
+        assert given.grad.abs().min() > 0
+
+
+@torch.no_grad()
+def test_a_condition_is_read_at_every_step() -> None:
+    decoder, z, sequence = made(condition_dim=2), points(1), [3, 4, EOS]
+    condition = torch.tensor([[0.3, -1.0]])
+    state, token, expected = decoder.begin(z, condition), torch.tensor([BOS]), 0.0
+    for target in sequence:
+        logits, state = decoder.step(token, state)
+        expected += float(torch.log_softmax(logits[0], 0)[target])
+        token = torch.tensor([target])
+    assert float(decoder.log_prob(padded([sequence]), z, condition)) == pytest.approx(expected, abs=1e-5)
+
+
+@torch.no_grad()
+def test_bfloat16_is_close() -> None:
+    decoder, z, tokens = made(1.0), points(2), padded([[3, 4, EOS], [5, EOS]])
+    low = decoder.log_prob(tokens, z, low=True)
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, decoder.log_prob(tokens, z), rtol=3e-2, atol=3e-2)

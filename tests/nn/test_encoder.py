@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from molvae.nn.encoder import GRUEncoder, reverse_within
 
@@ -62,3 +63,25 @@ def test_a_condition_is_read() -> None:
     tokens, lengths = sequences([4, 2])
     first, second = (encoder(tokens, lengths, torch.full((2, 2), value)) for value in (0.0, 1.0))
     assert (first - second).abs().amax(1).min() > 1e-4
+
+
+def test_summaries_equal_those_of_a_packed_gru() -> None:
+    """Last and mean state of both directions, by pack_padded_sequence and `nn.GRU`."""
+    encoder = made()
+    tokens, lengths = sequences([3, 7, 1, 5])
+    expected = []
+    for gru, ids in ((encoder.forward_gru, tokens), (encoder.backward_gru, reverse_within(tokens, lengths))):
+        packed = nn.utils.rnn.pack_padded_sequence(gru.embedding(ids.t()), lengths, enforce_sorted=False)
+        states, last = gru.gru(packed)
+        expected += [last[0], nn.utils.rnn.pad_packed_sequence(states)[0].sum(0) / lengths[:, None]]
+    torch.testing.assert_close(encoder(tokens, lengths), torch.cat(expected, 1), rtol=0, atol=1e-6)
+
+
+def test_padding_gets_no_gradient() -> None:
+    encoder = made()
+    tokens, lengths = sequences([3, 7, 1])
+    encoder(tokens, lengths).square().sum().backward()
+    for gru in (encoder.forward_gru, encoder.backward_gru):
+        grad = gru.embedding.weight.grad
+        assert grad is not None
+        assert grad[0].abs().max() == 0 < grad[1:].abs().max()
