@@ -148,6 +148,8 @@ class TokenShards:
         try:
             tokens = np.load(base / f"{split}.tokens.npy", mmap_mode="r", allow_pickle=False)
             offsets = np.load(base / f"{split}.offsets.npy", mmap_mode="r", allow_pickle=False)
+            path = base / f"{split}.properties.npy"
+            properties = np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
         except (OSError, ValueError) as error:
             found = sorted(p.name.split(".")[0] for p in base.glob("*.tokens.npy"))
             raise DataError(
@@ -158,8 +160,11 @@ class TokenShards:
             raise DataError(
                 f"{base}: split {split!r} is damaged (offsets and tokens disagree); run `molvae prepare` again"
             )
-        path = base / f"{split}.properties.npy"
-        return cls(tokens, offsets, np.load(path, mmap_mode="r") if path.exists() else None)
+        if properties is not None and len(properties) != len(offsets) - 1:
+            raise DataError(
+                f"{base}: split {split!r} is damaged (offsets and properties disagree); run `molvae prepare` again"
+            )
+        return cls(tokens, offsets, properties)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

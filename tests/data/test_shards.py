@@ -111,6 +111,20 @@ def test_truncated_file_is_noticed(tmp_path: Path) -> None:
         TokenShards.open(tmp_path, "train")
 
 
+def test_damaged_properties_are_noticed(tmp_path: Path) -> None:
+    for split, n in (("train", 40), ("test", 2)):
+        with ShardWriter(tmp_path, split, 10, n_properties=1) as writer:
+            for i in range(n):
+                writer.append(np.array([EOS]), np.array([i]))
+    path = tmp_path / "train.properties.npy"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match="no prepared split 'train'"):
+        TokenShards.open(tmp_path, "train")
+    (tmp_path / "test.properties.npy").replace(path)
+    with pytest.raises(DataError, match="offsets and properties disagree"):
+        TokenShards.open(tmp_path, "train")
+
+
 def test_manifest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run `molvae prepare` first"):
         read_manifest(tmp_path)
