@@ -94,7 +94,7 @@ class Run:
         self.config, self.directory, self.hardware = config, directory, hardware
         self.data = Path(config.data)
         read_manifest(self.data)
-        n_tokens = len(read_json(self.data / VOCABULARY)["tokens"])
+        n_tokens = len(_tokens(self.data / VOCABULARY))
         self.valid = _open_split(self.data, "valid", config.model.condition_dim)
         self.loader = BatchLoader(
             _open_split(self.data, "train", config.model.condition_dim),
@@ -121,6 +121,7 @@ class Run:
         state, config = self.directory / RESUME, self.directory / CONFIG
         if not fresh and state.exists() and config.exists():
             _check_same(load_config(config, TrainConfig), self.config, self.directory)
+            _check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
             self.state.load(state, self.hardware.device)
             log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
         elif self.hardware.is_main:
@@ -239,6 +240,24 @@ class Run:
             seed=self.config.seed,
             device=str(self.hardware.device),
             seconds=self.state.seconds,
+        )
+
+
+def _tokens(path: Path) -> list[str]:
+    """The tokens of a vocabulary file, in the order of their ids."""
+    try:
+        tokens: list[str] = list(read_json(path)["tokens"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a vocabulary ({error}); run `molvae prepare` again") from error
+    return tokens
+
+
+def _check_vocabulary(learnt: Path, prepared: Path) -> None:
+    """Refuse to resume on data prepared anew with other tokens: the same ids would mean something else."""
+    if learnt.exists() and _tokens(learnt) != _tokens(prepared):
+        raise ConfigError(
+            f"{prepared} lists other tokens than the run has learnt; choose another run directory, or start again "
+            "with --fresh"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from small_runs import SPEC, StopAfter, events, small_config, weights
 
 from molvae.core.config import load_config
 from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
-from molvae.core.files import exclusive, read_json
+from molvae.core.files import exclusive, read_json, write_json
 from molvae.data.shards import ShardWriter, TokenShards
 from molvae.model.checkpoint import load_checkpoint
 from molvae.model.objective import Constant, Objective
@@ -199,6 +200,17 @@ def test_fresh_forgets_the_old_state_at_once(finished: Path, tiny_prepared: Path
     assert weights(tmp_path) == weights(finished)
 
 
+def test_data_prepared_anew_with_other_tokens_are_refused(tiny_prepared: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(tiny_prepared, tmp_path / "data"))
+    stopped(small_config(data), tmp_path / "run", 1)
+    vocabulary = read_json(data / "vocabulary.json")
+    vocabulary["tokens"][3:5] = vocabulary["tokens"][4:2:-1]
+    write_json(data / "vocabulary.json", vocabulary)
+    with pytest.raises(ConfigError, match="lists other tokens than the run has learnt"):
+        train(small_config(data), tmp_path / "run")
+    train(small_config(data, epochs=1), tmp_path / "run", fresh=True)
+
+
 def test_a_damaged_state_is_an_error_with_a_way_out(tiny_prepared: Path, tmp_path: Path) -> None:
     stopped(small_config(tiny_prepared), tmp_path, 1)
     state = tmp_path / "resume" / "state.pt"
@@ -282,6 +294,9 @@ def test_data_that_are_not_there_are_said(tmp_path: Path) -> None:
         train(small_config(tmp_path / "nowhere"), tmp_path / "run")
     data = write_prepared(tmp_path / "data", {"train": small_molecules()[:20], "valid": []}, small_tokenizer())
     with pytest.raises(DataError, match="split 'valid' holds no molecules"):
+        train(small_config(data), tmp_path / "run")
+    (data / "vocabulary.json").unlink()
+    with pytest.raises(DataError, match=r"vocabulary.json: not a vocabulary .*run `molvae prepare` again"):
         train(small_config(data), tmp_path / "run")
     with pytest.raises(ConfigError, match="lower batch_size"):
         train(small_config(with_properties(tmp_path / "few", [0.0] * 32), batch_size=64), tmp_path / "run")
