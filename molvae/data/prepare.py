@@ -25,7 +25,7 @@ from pydantic import Field
 from molvae.chem.molecules import Standardiser
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, DataError, Interrupted
-from molvae.core.files import read_json, sha256_file, write_json
+from molvae.core.files import exclusive, read_json, sha256_file, write_json
 from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
 from molvae.data.assemble import Assembled, assemble
 from molvae.data.chunks import Chunk, Recipe, make_chunk
@@ -127,12 +127,12 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     if _already_done(config, settings):
         log.info("%s is already prepared", config.output)
         return read_report(config.output)
-    run = _Run.open(config.output / WORK, settings)
-    with StopFlag() as stop:
+    with exclusive(config.output), StopFlag() as stop:
+        run = _Run.open(config.output / WORK, settings)
         _make_chunks(config, tokenizer, columns, run, stop)
         result = _assemble(config, tokenizer, run, stop)
-    _write_manifest(config, settings, result, run.seconds)
-    shutil.rmtree(run.directory)
+        _write_manifest(config, settings, result, run.seconds)
+        shutil.rmtree(run.directory)
     return read_report(config.output)
 
 
