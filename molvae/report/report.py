@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -27,9 +27,18 @@ from molvae.report.rundata import COMPONENT, RunData, best_molecules, read_run, 
 
 REPORT_NAME = "report.html"
 N_PICTURES = 24
+DESIRABILITY = ": desirability"  # ending of the name of a component that judges another one
 MAX_DOTS = 4_000  # a browser stays quick up to about here
 
 log = logging.getLogger(__name__)
+
+
+class Component(NamedTuple):
+    """A part of a score: its value in its own unit, and the share of a bar (0 to 1) where there is one to show."""
+
+    name: str
+    value: float
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Card:
     value: float
     picture: Markup
     proposer: str
-    components: list[tuple[str, float]]
+    components: list[Component]
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -80,6 +89,7 @@ def render(run: RunData) -> str:
         "cards": part("the pictures", _cards, []),
         "convergence": part("the convergence curve", _convergence, ""),
         "latent_map": part("the latent map", _latent_map, ""),
+        "n_on_map": part("the count of the latent map", lambda r: len(r.latent), 0),
         "training": part("the training curves", _training_curves, []),
         "proposers": part("the table of proposers", _proposers, []),
         "table": Markup(part("the table of molecules", lambda r: table_rows(r.molecules), "null")),
@@ -135,18 +145,21 @@ def _seconds(run: RunData) -> list[tuple[str, Any]]:
 
 
 def _cards(run: RunData) -> list[Card]:
-    best = best_molecules(run.molecules, N_PICTURES)
     cards = []
-    for rank, row in enumerate(best.to_dict("records"), start=1):
-        components = [
-            (str(name).removeprefix(COMPONENT), float(value))
-            for name, value in row.items()
-            if str(name).startswith(COMPONENT) and pd.notna(value)
-        ]
+    for rank, row in enumerate(best_molecules(run.molecules, N_PICTURES).to_dict("records"), start=1):
         picture = Markup(molecule_svg(row["smiles"]))
-        proposer = str(row.get("proposer") or "")
+        proposer, components = str(row.get("proposer") or ""), _components({str(k): v for k, v in row.items()})
         cards.append(Card(rank, int(row["call"]), row["smiles"], row["value"], picture, proposer, components))
     return cards
+
+
+def _components(row: dict[str, Any]) -> list[Component]:
+    """A value and its desirability make one line; a value between 0 and 1 is its own bar."""
+    values = {k.removeprefix(COMPONENT): float(v) for k, v in row.items() if k.startswith(COMPONENT) and pd.notna(v)}
+    paired = {name + DESIRABILITY for name in values}
+    shown = {name: value for name, value in values.items() if name not in paired}
+    shares = {name: values.get(name + DESIRABILITY, value) for name, value in shown.items()}
+    return [Component(name, v, shares[name] if 0 <= shares[name] <= 1 else None) for name, v in shown.items()]
 
 
 def _convergence(run: RunData) -> Markup | str:

@@ -35,6 +35,7 @@ def run_dir(tmp_path: Path) -> Path:
             "feasible": [True, True, True, True, True, False],
             "batch": [0, 0, 0, 1, 1, 1],
             "component:similarity": np.linspace(0, 1, 6),
+            "component:similarity: desirability": 0.25,
             "component:logP": [-0.1, 1.4, 1.3, 1.8, 1.3, 2.3],
         }
     ).to_parquet(tmp_path / "molecules.parquet")
@@ -92,6 +93,12 @@ def test_page_shows_everything_the_run_left(run_dir: Path) -> None:
     assert "A. Author 1999" in page
     assert "Not on this page" not in page
     assert page.index("CN1CCC[C@H]1c1cccnc1") < page.index("CC(=O)Nc1ccc(O)cc1")
+
+
+def test_a_value_and_its_desirability_are_one_line(run_dir: Path) -> None:
+    best = page_of(run_dir).split("</article>")[0]
+    assert re.findall(r"<th>(.*?)</th><td>(.*?)</td>", best) == [("similarity", "0.6"), ("logP", "1.8")]
+    assert re.findall(r'<i style="width:(.*?)%', best) == ["25.0"]
 
 
 def test_page_opens_offline(run_dir: Path) -> None:
