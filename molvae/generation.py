@@ -161,6 +161,12 @@ class MoleculeVAE:
         """Each molecule encoded to its posterior mean and decoded greedily; None where that fails."""
         return self.decode(self.embed(smiles, on_invalid))
 
+    def prior(self, n: int, rng: Randomness = 0) -> Points:
+        """`n` latent points drawn from the prior, (n, Z)."""
+        with torch.inference_mode():
+            z: Points = self.network.bottleneck.sample(n, self._generator(rng)).cpu().numpy()
+        return z
+
     def sample(self, n: int, temperature: float | None = 1.0, top_p: float = 1.0, rng: Randomness = 0) -> list[str]:
         """`n` molecules from the prior, repetitions included; fewer only if the model spells no molecules at all."""
         rng = np.random.default_rng(rng)
@@ -168,8 +174,7 @@ class MoleculeVAE:
         for _ in range(ROUNDS):
             if len(found) >= n:
                 break
-            with torch.inference_mode():
-                z = self.network.bottleneck.sample(n - len(found), self._generator(rng)).cpu().numpy()
+            z = self.prior(n - len(found), rng)
             found += [s for s in self.decode(z, temperature, top_p, rng) if s is not None]
         return found
 

@@ -157,8 +157,14 @@ def predictions(
 
 
 def score(head: str, blocks: Sequence[Matrix], y: NDArray[np.float64], parts: tuple[Rows, Rows, Rows]) -> float:
-    """R2 on the test rows with the setting that is best on the valid rows."""
+    """R2 on the test rows with the setting that is best on the valid rows.
+
+    Raises:
+        DataError: the scaffolds are too few to split by.
+    """
     train, valid, test = parts
+    if min(map(len, parts)) < 2:
+        raise DataError(f"train, valid and test have {list(map(len, parts))} rows; too few scaffolds to split by")
     x = np.concatenate([normalised(block, train) for block in blocks], axis=1)
     tried = predictions(head, x, y, train, (valid, test))
     _, best = max(((r2_score(y[valid], on_valid), r2_score(y[test], on_test)) for on_valid, on_test in tried))

@@ -1,9 +1,10 @@
-"""How well a model keeps molecules it has not seen.
+"""How well a model keeps molecules it has not seen, and what its prior draws are like.
 
     python -m pipelines.evaluate_model --weights zinc250k --data zinc250k.csv.gz --split test
 
 Prints, and writes with --out, exact reconstruction, likelihood bounds in nats per molecule, and the use of the latent
-dimensions, on the rows of one split of a file with the columns `smiles` and `split`.
+dimensions, on the rows of one split of a file with the columns `smiles` and `split`; and MOSES' metrics of molecules
+decoded from prior draws, compared with the same rows (novelty is against the rows of the train split, if there is one).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.files import write_json
-from molvae.data.readers import read_rows
+from molvae.data.readers import column_names, read_rows
+from molvae.evaluation.distribution import compare
 from molvae.evaluation.likelihood import evaluate
-from molvae.generation import load
+from molvae.generation import MoleculeVAE, load
 
 
 def held_out(path: Path, split: str | None, column: str = "smiles") -> list[str]:
@@ -25,6 +27,24 @@ def held_out(path: Path, split: str | None, column: str = "smiles") -> list[str]
     return [row.cells[0] for row in read_rows(path, [column, "split"]) if row.cells[1] == split]
 
 
+def draws(
+    vae: MoleculeVAE, n: int, temperature: float | None, reference: list[str], train: list[str] | None, seed: int
+) -> dict[str, Any]:
+    """Metrics of `n` prior draws, what spells no molecule included; decoded greedily, or drawn at a temperature."""
+    decoded = vae.decode(vae.prior(n, seed), temperature, rng=seed)
+    return {"temperature": temperature, **compare(decoded, reference, train).as_dict()}
+
+
+def show(result: dict[str, Any], indent: str = "") -> None:
+    """Print numbers, one a line."""
+    for name, value in result.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}")
+            show(value, indent + "  ")
+        elif not isinstance(value, list):
+            print(f"{indent}{name:24s} {value:.4f}" if isinstance(value, float) else f"{indent}{name:24s} {value}")
+
+
 def main() -> None:
     """Evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,14 +52,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default=None, help="only rows with this value in the column `split`")
     parser.add_argument("--n", type=int, default=None, help="only the first n of them")
+    parser.add_argument("--samples", type=int, default=1000, help="prior draws to look at (0: none)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
     args = parser.parse_args()
-    smiles = held_out(args.data, args.split)[: args.n]
-    result: dict[str, Any] = evaluate(load(args.weights), smiles, seed=args.seed).as_dict()
-    for name, value in result.items():
-        if name != "rate_by_dimension_nats":
-            print(f"{name:24s} {value:.4f}" if isinstance(value, float) else f"{name:24s} {value}")
+    vae, smiles = load(args.weights), held_out(args.data, args.split)[: args.n]
+    result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
+    if args.samples:
+        train = held_out(args.data, "train") if "split" in column_names(args.data) else None
+        for name, temperature in (("prior_greedy", None), ("prior_sampled", 1.0)):
+            result[name] = draws(vae, args.samples, temperature, smiles, train or None, args.seed)
+    show(result)
     rates = sorted(result["rate_by_dimension_nats"])
     print(f"{'rate by dimension, nats':24s} {rates[0]:.2f} .. {rates[len(rates) // 2]:.2f} .. {rates[-1]:.2f}")
     if args.out is not None:

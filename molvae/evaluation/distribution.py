@@ -69,8 +69,8 @@ class Distribution:
     wasserstein: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; None stands for nan."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
 
 
 def compare(

@@ -103,6 +103,7 @@ def test_a_set_compared_with_itself() -> None:
 
 def test_nothing_to_compare() -> None:
     assert math.isnan(compare(["CCO"], ["CCN"]).scaffolds)
+    assert compare(["CCO"], ["CCN"]).as_dict()["scaffolds"] is None
     assert cosine({"a": 2}, {"b": 3}) == 0
     with pytest.raises(DataError, match="none of the generated"):
         compare(["x", None], SMILES)

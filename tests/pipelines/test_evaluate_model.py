@@ -1,0 +1,29 @@
+"""The evaluation of a model from a file, start to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_model import small_molecules
+
+from molvae.core.files import read_json
+from pipelines import evaluate_model
+
+
+def test_the_whole(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    molecules = small_molecules()[:60]
+    split = ["test" if i % 3 == 0 else "train" for i in range(60)]
+    pd.DataFrame({"smiles": molecules, "split": split}).to_csv(tmp_path / "in.csv.gz", index=False)
+    out = tmp_path / "out.json"
+    arguments = ["--weights", str(tiny_model), "--data", str(tmp_path / "in.csv.gz"), "--split", "test", "--n", "15"]
+    monkeypatch.setattr("sys.argv", ["x", *arguments, "--samples", "40", "--out", str(out)])
+    evaluate_model.main()
+    value = read_json(out)
+    assert value["n_molecules"] == value["n_encoded"] == 15
+    assert value["prior_greedy"]["n_generated"] == value["prior_sampled"]["n_generated"] == 40
+    assert (value["prior_greedy"]["temperature"], value["prior_sampled"]["temperature"]) == (None, 1.0)
+    assert f"reconstruction           {value['reconstruction']:.4f}" in capsys.readouterr().out
