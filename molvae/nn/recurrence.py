@@ -63,7 +63,7 @@ class _Recurrence(torch.autograd.Function):
         w = weight.to(dtype).t().contiguous()  # (H, 3H)
         states = h0.new_empty(n_steps, n_batch, n_hidden)
         saved = h0.new_empty(n_steps if keep else 1, 4, n_batch, n_hidden)  # r, u, c, the candidate's recurrent part
-        product = torch.empty(n_batch, 3 * n_hidden, dtype=dtype)
+        product = h0.new_empty(n_batch, 3 * n_hidden, dtype=dtype)
         product_r, product_u, product_c = product.split(n_hidden, dim=1)
         h = h0
         for t in range(n_steps):
@@ -88,11 +88,11 @@ class _Recurrence(torch.autograd.Function):
         dtype: torch.dtype = ctx.dtype  # type: ignore[attr-defined]
         n_steps, n_batch, n_hidden = states.shape
         w = weight.to(dtype)  # (3H, H)
-        inner = torch.empty(n_steps, n_batch, 3 * n_hidden, dtype=dtype)  # gradient at h W + b
-        grad_candidate = torch.empty(n_steps, n_batch, n_hidden, dtype=dtype)  # at the candidate's input projection
+        inner = h0.new_empty(n_steps, n_batch, 3 * n_hidden, dtype=dtype)  # gradient at h W + b
+        grad_candidate = h0.new_empty(n_steps, n_batch, n_hidden, dtype=dtype)  # at the candidate's input projection
         grad_static = states.new_zeros(3, n_batch, n_hidden)
         grad_h = torch.zeros_like(h0)
-        product = torch.empty(n_batch, n_hidden, dtype=dtype)
+        product = h0.new_empty(n_batch, n_hidden, dtype=dtype)
         one, slope = states.new_ones(()), torch.empty_like(h0)
         grad_c, grads_inner = torch.empty_like(h0), states.new_empty(n_batch, 3 * n_hidden)
         grad_r, grad_u, grad_part = grads_inner.split(n_hidden, dim=1)

@@ -146,7 +146,7 @@ class Run:
                 for batch in self.loader.batches(epoch, first):
                     self._step(batch, meter)
                     meter = self._log(meter, bar)
-                    if self.state.step % self.config.validation.every_steps == 0:
+                    if self.state.step % self.config.validation.every_steps == 0 and self.state.step < self.n_steps:
                         self._validate()
                     if self._agree(stop.stopped):
                         self._save()
