@@ -38,7 +38,7 @@ class InnerSearch:
     """
 
     generations: int = 4
-    candidates: int = 200
+    candidates: int = 40
     parents: int = 100
     rank_offset: float = 0.05
     reserve: int = 100
@@ -94,11 +94,11 @@ class BayesianSearch(Search):
             belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
         self._add(pool, standing, scorer, [Candidate(*entry.split(" ", 1)) for entry in self._noted])
-        for _ in range(self.inner.generations):
+        for counts in self._plan(rng):
             ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
-            self._add(pool, standing, scorer, self._candidates(parents, rng))
+            self._add(pool, standing, scorer, self._candidates(parents, counts, rng))
         picked = pool.pick(n, lambda: self.acquisition.draw(best, rng), scorer)
         left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))
         self._note = [f"{c.smiles} {c.origin}" for c in left[: self.inner.reserve]]
@@ -111,14 +111,23 @@ class BayesianSearch(Search):
             scores = scorer(pool.add(candidates, self.fingerprint(mols)))
             standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
 
-    def _candidates(self, parents: Parents, rng: np.random.Generator) -> list[Candidate]:
+    def _plan(self, rng: np.random.Generator) -> list[list[int]]:
+        """How many candidates each proposer makes in each generation, from the shares."""
         shares = np.array([share for _, share in self.proposers])
-        counts = rng.multinomial(self.inner.candidates, shares / shares.sum())
+        total = rng.multinomial(self.inner.generations * self.inner.candidates, shares / shares.sum())
+        plan = np.zeros((self.inner.generations, len(total)), dtype=np.int64)
+        for i, ((proposer, _), count) in enumerate(zip(self.proposers, total, strict=True)):
+            plan[:, i] = count // len(plan) + (np.arange(len(plan)) < count % len(plan))
+            if proposer.at_once:
+                plan[:, i] = np.r_[count, np.zeros(len(plan) - 1)]
+        return plan.tolist()
+
+    def _candidates(self, parents: Parents, counts: Sequence[int], rng: np.random.Generator) -> list[Candidate]:
         return [
             candidate
             for (proposer, _), count in zip(self.proposers, counts, strict=True)
             if count
-            for candidate in proposer.propose(parents, int(count), rng)
+            for candidate in proposer.propose(parents, count, rng)
         ]
 
 

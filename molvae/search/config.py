@@ -49,7 +49,7 @@ class InnerSpec(Spec):
     """The inner search, free of oracle calls; see `InnerSearch`."""
 
     generations: int = Field(4, ge=1)
-    candidates: int = Field(100, ge=1, description="proposals a generation")
+    candidates: int = Field(40, ge=1, description="proposals a generation")
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
     reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
@@ -210,7 +210,7 @@ class SearchSpec(Spec):
     """
 
     budget: int = Field(1000, ge=1, description="oracle calls: distinct canonical molecules scored")
-    batch_size: int = Field(5, ge=1)
+    batch_size: int = Field(2, ge=1, description="molecules for each call of the oracle; the fewer, the better guided")
     largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
     start: StartSpec = StartSpec()
     constraints: tuple[ConstraintSpec, ...] = ()

@@ -139,7 +139,7 @@ class PriorDraw(LatentMove):
 
 
 class LatentProposals(Proposer):
-    """Several latent moves, decoded together in one batch for each temperature.
+    """Several latent moves, decoded together: the moves of one call share a temperature, drawn by the shares.
 
     Args:
         space: the model.
@@ -147,6 +147,7 @@ class LatentProposals(Proposer):
     """
 
     name = "latent"
+    at_once = True
 
     def __init__(self, space: LatentSpace, moves: Sequence[tuple[LatentMove, float]]) -> None:
         self.space, self.moves = space, tuple(moves)
@@ -154,24 +155,24 @@ class LatentProposals(Proposer):
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
         mean, std = self.space.posterior(parents.smiles)
         readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
+        usable = [(move, share) for move, share in self.moves if share > 0 and (len(readable) or not move.parents)]
+        if not usable:
+            return []
+        shares = np.array([share for _, share in usable])
+        temperature = usable[int(rng.choice(len(usable), p=shares / shares.sum()))][0].temperature
+        usable = [(move, share) for move, share in usable if move.temperature == temperature]
+        shares = np.array([share for _, share in usable])
         weights = parents.weights[readable] / parents.weights[readable].sum() if len(readable) else None
-        batches: dict[float | None, list[tuple[str, Points]]] = {}
-        shares = np.array([share for _, share in self.moves])
-        counts = rng.multinomial(n, shares / shares.sum())
-        for (move, _), count in zip(self.moves, counts, strict=True):
-            if count == 0 or (move.parents and not len(readable)):
-                continue
-            rows = np.zeros((1, count), dtype=np.int64)
+        points, origins = [np.zeros((0, self.space.dim), dtype=np.float32)], list[str]()
+        for (move, _), count in zip(usable, rng.multinomial(n, shares / shares.sum()), strict=True):
             if move.parents:
                 rows = rng.choice(readable, size=(move.parents, count), p=weights)
-            shape_only = np.zeros((1, count, self.space.dim), dtype=np.float32)
-            centre, spread = (mean[rows], std[rows]) if move.parents else (shape_only, shape_only)
-            points = move.points(centre, spread, rng).astype(np.float32)
-            batches.setdefault(move.temperature, []).append((move.name, points))
-        candidates = []
-        for temperature, parts in batches.items():
-            origins = [name for name, points in parts for _ in range(len(points))]
-            seed = np.random.default_rng(rng.integers(2**63))
-            decoded = self.space.model.decode(np.concatenate([p for _, p in parts]), temperature=temperature, rng=seed)
-            candidates += [Candidate(s, o) for s, o in zip(decoded, origins, strict=True) if s is not None]
-        return candidates
+                made = move.points(mean[rows], std[rows], rng)
+            else:
+                nothing = np.zeros((1, count, self.space.dim), dtype=np.float32)
+                made = move.points(nothing, nothing, rng)
+            points.append(made.astype(np.float32))
+            origins += [move.name] * count
+        decoding = np.random.default_rng(rng.integers(2**63))
+        decoded = self.space.model.decode(np.concatenate(points), temperature=temperature, rng=decoding)
+        return [Candidate(s, origin) for s, origin in zip(decoded, origins, strict=True) if s is not None]

@@ -47,10 +47,14 @@ class Parents:
 class Proposer(ABC):
     """Makes candidates from parents.
 
-    To add one: subclass, implement `propose`, add a spec with a new `kind` to `search/config.py`.
+    To add one: subclass, implement `propose`, add a spec with a new `kind` to `search/specs.py`.
+
+    Attributes:
+        at_once: make all proposals of a batch in its first inner generation, because many at once are cheaper.
     """
 
     name: str
+    at_once: bool = False
 
     @abstractmethod
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:

@@ -40,7 +40,7 @@ def optimise(
     seed: int = 0,
     *,
     start: Sequence[str] | None = None,
-    batch_size: int = 5,
+    batch_size: int = 2,
     method: MethodSpec | None = None,
     device: str = "auto",
     ledger: str | Path | None = None,

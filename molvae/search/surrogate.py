@@ -63,21 +63,28 @@ class CountFingerprint:
     def __call__(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
         """Unary count fingerprints, (N, F) float32 CSR of ones."""
         generator = rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.n_bits)
-        columns: list[np.ndarray[Any, Any]] = []
-        lengths = [0]
-        for mol in mols:
-            counts = generator.GetCountFingerprint(mol).GetNonzeroElements()
-            bits = np.fromiter(counts.keys(), dtype=np.int64, count=len(counts)) * self.max_count
-            levels = np.minimum(np.fromiter(counts.values(), dtype=np.int64, count=len(counts)), self.max_count)
-            total = int(levels.sum())
-            step = np.arange(total) - np.repeat(np.cumsum(levels) - levels, levels)
-            columns.append(np.repeat(bits, levels) + step)
-            lengths.append(total)
-        indices = np.concatenate(columns) if columns else np.empty(0, dtype=np.int64)
-        data = np.ones(len(indices), dtype=np.float32)
-        return sparse.csr_matrix(
-            (data, indices, np.cumsum(lengths)), shape=(len(lengths) - 1, self.n_bits * self.max_count)
+        found = [generator.GetCountFingerprint(mol).GetNonzeroElements() for mol in mols]
+        return self._unary(
+            np.fromiter((bit for counts in found for bit in counts), dtype=np.int64),
+            np.fromiter((count for counts in found for count in counts.values()), dtype=np.int64),
+            np.array([len(counts) for counts in found], dtype=np.int64),
         )
+
+    def from_counts(self, counts: np.ndarray[Any, Any]) -> sparse.csr_matrix:
+        """The same from dense folded counts (N, n_bits), as RDKit's `GetCountFingerprintAsNumPy` gives them."""
+        rows, bits = np.nonzero(counts)
+        return self._unary(bits, counts[rows, bits].astype(np.int64), np.bincount(rows, minlength=len(counts)))
+
+    def _unary(
+        self, bits: np.ndarray[Any, Any], counts: np.ndarray[Any, Any], bits_of_row: np.ndarray[Any, Any]
+    ) -> sparse.csr_matrix:
+        """Unary code of set bits and their counts, listed row after row; `bits_of_row` says how many a row has."""
+        levels = np.minimum(counts, self.max_count)
+        step = np.arange(int(levels.sum())) - np.repeat(np.cumsum(levels) - levels, levels)
+        indices = np.repeat(bits * self.max_count, levels) + step
+        ends = np.concatenate([[0], np.cumsum(levels)])[np.concatenate([[0], np.cumsum(bits_of_row)])]
+        data = np.ones(len(indices), dtype=np.float32)
+        return sparse.csr_matrix((data, indices, ends), shape=(len(bits_of_row), self.n_bits * self.max_count))
 
 
 def tanimoto(a: sparse.csr_matrix, b: sparse.csr_matrix) -> Array:

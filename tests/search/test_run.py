@@ -52,7 +52,7 @@ def config(tmp_path: Path, **search: Any) -> OptimiseConfig:
     return parse_config(
         {
             "oracle": {"kind": "named", "name": "qed"},
-            "search": {"budget": 30, "start": {"file": str(tmp_path / "start.smi"), "n": 8}, **search},
+            "search": {"budget": 30, "batch_size": 5, "start": {"file": str(tmp_path / "start.smi"), "n": 8}, **search},
             "method": METHOD.model_dump(mode="json"),
         },
         OptimiseConfig,
@@ -92,7 +92,7 @@ def test_everything_failing_still_ends() -> None:
 
 def test_an_oracle_of_the_wrong_shape_is_an_error() -> None:
     with pytest.raises(OracleError, match="expected 5 scores"):
-        optimise(Counting(lambda s: [1.0, 2.0]), 15, start=MOLECULES, method=METHOD)
+        optimise(Counting(lambda s: [1.0, 2.0]), 15, start=MOLECULES, batch_size=5, method=METHOD)
 
 
 def test_several_objectives_are_refused() -> None:
