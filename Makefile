@@ -2,7 +2,8 @@
 # make test   install and run all tests
 # make lint   ruff, and make types   mypy
 #
-# PYTHON=python3.12 picks the interpreter; PIP_ARGS goes to pip, for instance a package index with CPU-only torch.
+# PYTHON=python3.12 picks the interpreter; PIP_ARGS goes to pip, for instance to take the small CPU-only torch:
+# make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -13,7 +14,7 @@ INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "molvae needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
