@@ -20,9 +20,8 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from scipy.linalg import solve
 from sklearn.metrics import r2_score
 
 from molvae.core.errors import DataError, MoleculeError
@@ -44,8 +42,7 @@ from molvae.generation import MoleculeVAE, load
 Rows = NDArray[np.intp]
 Matrix = NDArray[np.float32]
 REPRESENTATIONS: dict[str, tuple[str, ...]] = {"latent": ("latent",), "ecfp4": ("ecfp4",), "both": ("latent", "ecfp4")}
-HEADS = ("ridge", "kernel")
-RIDGE_PENALTIES = tuple(10.0**i for i in np.arange(-3, 3.5, 0.5))
+RIDGE_PENALTIES = tuple(10.0**i for i in range(-3, 4))
 KERNEL_PENALTIES, KERNEL_WIDTHS = (0.03, 0.1, 0.3, 1.0), (0.5, 1.0, 2.0)
 SHARES = (0.8, 0.1)  # train, valid
 
@@ -132,28 +129,34 @@ def normalised(x: Matrix, train: Rows) -> Matrix:
     return scaled
 
 
-def squared_distances(x: Matrix) -> Matrix:
-    """(N, N) for x (N, D)."""
-    square = np.square(x).sum(1)
-    distances: Matrix = np.maximum(square[:, None] + square - 2 * x @ x.T, 0)
+def squared_distances(a: Matrix, b: Matrix) -> Matrix:
+    """(N, M) for a (N, D) and b (M, D)."""
+    distances: Matrix = np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T, 0)
     return distances
 
 
-def predictions(
-    head: str, x: Matrix, y: NDArray[np.float64], train: Rows, others: Sequence[Rows]
-) -> Iterator[list[NDArray[np.float64]]]:
-    """For each setting of a head: fitted on the train rows, its predictions for each of the other sets of rows."""
-    centre = y[train].mean()
-    if head == "ridge":
-        for alpha in RIDGE_PENALTIES:
-            linear = Ridge(alpha=alpha, solver="cholesky").fit(x[train], y[train] - centre)
-            yield [linear.predict(x[rows]) + centre for rows in others]
-        return
-    distances = squared_distances(x)
-    for width, alpha in product(KERNEL_WIDTHS, KERNEL_PENALTIES):
+# Heads: for each of their settings, fitted on the train rows of x (N, D), predictions for all rows. x and the target
+# have a mean of zero over the train rows, so no intercept is needed.
+
+
+def ridge(x: Matrix, train: Rows, target: Matrix) -> Iterator[Matrix]:
+    """Linear ridge regression."""
+    gram, right = x[train].T @ x[train], x[train].T @ target
+    for penalty in RIDGE_PENALTIES:
+        yield x @ solve(gram + penalty * np.eye(len(gram), dtype=np.float32), right, assume_a="pos")
+
+
+def kernel_ridge(x: Matrix, train: Rows, target: Matrix) -> Iterator[Matrix]:
+    """Kernel ridge regression with a Gaussian kernel (the mean of a Gaussian process)."""
+    distances = squared_distances(x, x[train])
+    for width in KERNEL_WIDTHS:
         kernel = np.exp(distances / (-2 * width**2))
-        model = KernelRidge(alpha=alpha, kernel="precomputed").fit(kernel[np.ix_(train, train)], y[train] - centre)
-        yield [model.predict(kernel[np.ix_(rows, train)]) + centre for rows in others]
+        for penalty in KERNEL_PENALTIES:
+            noise = penalty * np.eye(len(train), dtype=np.float32)
+            yield kernel @ solve(kernel[train] + noise, target, assume_a="pos")
+
+
+HEADS: dict[str, Callable[[Matrix, Rows, Matrix], Iterator[Matrix]]] = {"ridge": ridge, "kernel": kernel_ridge}
 
 
 def score(head: str, blocks: Sequence[Matrix], y: NDArray[np.float64], parts: tuple[Rows, Rows, Rows]) -> float:
@@ -166,20 +169,20 @@ def score(head: str, blocks: Sequence[Matrix], y: NDArray[np.float64], parts: tu
     if min(map(len, parts)) < 2:
         raise DataError(f"train, valid and test have {list(map(len, parts))} rows; too few scaffolds to split by")
     x = np.concatenate([normalised(block, train) for block in blocks], axis=1)
-    tried = predictions(head, x, y, train, (valid, test))
-    _, best = max(((r2_score(y[valid], on_valid), r2_score(y[test], on_test)) for on_valid, on_test in tried))
-    return float(best)
+    centre = y[train].mean()
+    found = [centre + p for p in HEADS[head](x, train, (y[train] - centre).astype(np.float32))]
+    best = max(found, key=lambda p: r2_score(y[valid], p[valid]))
+    return float(r2_score(y[test], best[test]))
 
 
 def benchmark(
     blocks: dict[str, Matrix], y: NDArray[np.float64], scaffolds: Sequence[str], n_seeds: int, heads: Sequence[str]
-) -> list[Result]:
+) -> Iterator[Result]:
     """All representations and heads, on the rows that the model can read and, for ridge, on all rows."""
     readable: NDArray[np.bool_] = np.isfinite(blocks["latent"][:, 0])
     tasks = [("readable", name, head) for head in heads for name in REPRESENTATIONS]
     if not readable.all() and "ridge" in heads:
         tasks += [("all", name, "ridge") for name in REPRESENTATIONS]
-    results = []
     with progress(len(tasks) * n_seeds, "fitting", "models") as bar:
         for rows, name, head in tasks:
             scores = []
@@ -189,8 +192,7 @@ def benchmark(
                 chosen = [blocks[block] for block in REPRESENTATIONS[name]]
                 scores.append(score(head, chosen, y, (train, valid, test)))
                 bar.advance(1)
-            results.append(Result(rows, name, head, [round(value, 4) for value in scores]))
-    return results
+            yield Result(rows, name, head, [round(value, 4) for value in scores])
 
 
 def main() -> None:
@@ -201,17 +203,18 @@ def main() -> None:
     parser.add_argument("--column", default="smiles", help="column of the SMILES")
     parser.add_argument("--weights", default="zinc250k", help="name of shipped weights, or a model directory")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
     args = parser.parse_args()
     smiles, y = read(args.data, args.column, args.value)
     z, reasons = latent(load(args.weights), smiles)
     lost = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
     print(f"{len(smiles):,} molecules, {sum(reasons.values()):,} of them not readable by the model ({lost or 'none'})")
-    results = benchmark({"latent": z, "ecfp4": ecfp4(smiles)}, y, [scaffold(s) for s in smiles], args.seeds, args.heads)
-    print(f"R2 on test, mean +- standard deviation over {args.seeds} scaffold splits")
-    for result in results:
-        print(result)
+    print(f"R2 on test, mean +- standard deviation over {args.seeds} scaffold splits", flush=True)
+    blocks, scaffolds, results = {"latent": z, "ecfp4": ecfp4(smiles)}, [scaffold(s) for s in smiles], []
+    for result in benchmark(blocks, y, scaffolds, args.seeds, args.heads):
+        results.append(result)
+        print(result, flush=True)
     if args.out is not None:
         record: dict[str, Any] = {"n_molecules": len(smiles), "not_readable": reasons}
         write_json(args.out, {**record, "results": [asdict(result) for result in results]})
