@@ -147,7 +147,8 @@ def test_unknown_keys_are_corrected(run: Run, verb: str) -> None:
 
 
 def test_init_never_replaces_a_file(run: Run, tmp_path: Path) -> None:
-    assert run("init", "mine.toml").returncode == 0
+    assert "molvae optimise mine.toml" in run("init", "mine.toml").stdout
+    assert "molvae train small.toml" in run("init", "small.toml", "--from", "small").stdout
     assert (tmp_path / "mine.toml").read_text() == (ROOT / "configs" / "quickstart.toml").read_text()
     fails(run("init", "mine.toml"), 2, "exists already")
     fails(run("init", "other.toml", "--from", "quikstart"), 2, "did you mean 'quickstart'?")

@@ -68,8 +68,8 @@ def init(
     """Write a commented config to start from."""
     from molvae.cli.templates import write_template
 
-    write_template(template, path)
-    print(f"wrote {path}; edit it, then run: molvae {'train' if template == 'zinc250k' else 'optimise'} {path}")
+    verb = write_template(template, path)
+    print(f"wrote {path}; edit it, then run: molvae {verb} {path}")
 
 
 @app.command()

@@ -23,8 +23,8 @@ def template_paths() -> dict[str, Path]:
     return {path.relative_to(home).with_suffix("").as_posix(): path for path in sorted(home.rglob("*.toml"))}
 
 
-def write_template(name: str, path: Path) -> None:
-    """Write a copy of the shipped config `name` to `path`; a file that is there is never replaced.
+def write_template(name: str, path: Path) -> str:
+    """Write a copy of the shipped config `name` to `path` and return the verb it is for; no file is ever replaced.
 
     Raises:
         ConfigError: no such config, or `path` exists.
@@ -37,4 +37,6 @@ def write_template(name: str, path: Path) -> None:
         raise ConfigError(f"{path}: exists already; give another name, or remove it first")
     if path.suffix != ".toml":
         raise ConfigError(f"{path}: configs are TOML files; give a name that ends in .toml")
-    write_text(path, templates[name].read_text(encoding="utf-8"))
+    text = templates[name].read_text(encoding="utf-8")
+    write_text(path, text)
+    return "optimise" if "\n[oracle]" in text else "train"
