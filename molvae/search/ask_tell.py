@@ -115,11 +115,12 @@ class Search(ABC):
 def sift(
     candidates: Sequence[Candidate], known: Callable[[str], bool], accept: Callable[[Chem.Mol], bool]
 ) -> tuple[list[Candidate], list[Chem.Mol]]:
-    """The candidates in canonical form, and their molecules, without the invalid, repeated, known and unacceptable."""
+    """The candidates in canonical form, and their molecules, without the invalid, repeated, known and unacceptable,
+    and without radicals."""
     found: dict[str, tuple[Candidate, Chem.Mol]] = {}
     for candidate in candidates:
         mol = parse(candidate.smiles)
-        if mol is None:
+        if mol is None or any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
             continue
         smiles = Chem.MolToSmiles(mol)
         if smiles not in found and not known(smiles) and accept(mol):

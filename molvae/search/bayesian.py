@@ -35,6 +35,8 @@ class InnerSearch:
         rank_offset: how evenly parents are drawn, see `Parents`.
         reserve: how many of the best candidates that were not picked are kept for the next batch, so that the inner
             search goes on where it stopped.
+        immigrants: molecules of the library that join in each batch. They keep the parents from becoming one family,
+            at the price of candidates spent on poor molecules.
     """
 
     generations: int = 4
@@ -42,6 +44,7 @@ class InnerSearch:
     parents: int = 100
     rank_offset: float = 0.05
     reserve: int = 100
+    immigrants: int = 0
 
 
 class BayesianSearch(Search):
@@ -53,6 +56,7 @@ class BayesianSearch(Search):
         surrogate: the Gaussian process; new, without observations.
         fingerprint: what the surrogate sees of a molecule.
         inner: size of the inner search.
+        library: molecules that no oracle has scored, from which some immigrate into each batch; see `InnerSearch`.
         others: see `Search`.
     """
 
@@ -64,6 +68,7 @@ class BayesianSearch(Search):
         surrogate: TanimotoGP | None = None,
         fingerprint: CountFingerprint | None = None,
         inner: InnerSearch | None = None,
+        library: Sequence[str] = (),
         seed: int = 0,
         start: Sequence[str] = (),
         accept: Callable[[Chem.Mol], bool] = lambda mol: True,
@@ -74,6 +79,7 @@ class BayesianSearch(Search):
         self.surrogate = TanimotoGP() if surrogate is None else surrogate  # an empty one is falsy
         self.fingerprint = fingerprint or CountFingerprint()
         self.inner = inner or InnerSearch()
+        self.library = tuple(library)
         self._seen: dict[str, sparse.csr_matrix] = {}
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
@@ -94,6 +100,9 @@ class BayesianSearch(Search):
             belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
         self._add(pool, standing, scorer, [Candidate(*entry.split(" ", 1)) for entry in self._noted])
+        if self.library:
+            chosen = rng.choice(len(self.library), size=min(self.inner.immigrants, len(self.library)), replace=False)
+            self._add(pool, standing, scorer, [Candidate(self.library[int(i)], "library") for i in chosen])
         for counts in self._plan(rng):
             ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 from rdkit import Chem
 
@@ -16,6 +17,7 @@ from molvae.oracles.config import OracleSpec
 from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
     AcquisitionSpec,
@@ -31,6 +33,8 @@ from molvae.search.specs import (
     UCBSpec,
 )
 from molvae.search.surrogate import CountFingerprint, Scaling, TanimotoGP
+
+LIBRARY_STREAM = 2**32 - 2  # a random stream of its own, beside those of the batches
 
 Accept = Callable[[Chem.Mol], bool]
 
@@ -53,6 +57,8 @@ class InnerSpec(Spec):
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
     reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
+    immigrants: int = Field(0, ge=0, description="molecules of the library that join in each batch")
+    library: int = Field(200, ge=0, description="molecules sampled from the model, free of calls, to immigrate")
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
@@ -88,11 +94,18 @@ class BayesianSpec(Spec):
             acquisition=self.acquisition.build(),
             surrogate=TanimotoGP(s.noise, s.scaling),
             fingerprint=CountFingerprint(s.radius, s.n_bits, s.max_count),
-            inner=InnerSearch(**self.inner.model_dump()),
+            inner=InnerSearch(**self.inner.model_dump(exclude={"library"})),
+            library=self._library(model, seed),
             seed=seed,
             start=start,
             accept=accept,
         )
+
+    def _library(self, model: LatentModel | None, seed: int) -> list[str]:
+        """Plausible samples of the model's prior; none without a model."""
+        if model is None or self.inner.library == 0 or self.inner.immigrants == 0:
+            return []
+        return plausible_samples(model, self.inner.library, np.random.default_rng([seed, LIBRARY_STREAM]))
 
     def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:
         """Structural proposers as they are; all latent moves together, so that they decode in one batch."""

@@ -9,24 +9,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rdkit import Chem
 
 from molvae.chem.filters import Filter
-from molvae.chem.molecules import canonical
 from molvae.core.config import dump_config, load_config
-from molvae.core.errors import ConfigError, DataError, Interrupted
+from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import append_event, exclusive, write_json
 from molvae.core.runtime import StopFlag, progress, write_manifest
-from molvae.data.readers import read_rows
 from molvae.oracles.oracle import Oracle
 from molvae.search import structural, surrogate, turbo
-from molvae.search.ask_tell import START_STREAM, Search
-from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, StartSpec
+from molvae.search.ask_tell import Search
+from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import SearchResult, run_search
 from molvae.search.outputs import latent_map, metrics_of, write_molecules
+from molvae.search.start import start_molecules
 
 log = logging.getLogger(__name__)
 
@@ -141,38 +139,6 @@ def build_search(
         return mol.GetNumHeavyAtoms() <= spec.largest and all(f(mol) for f in filters)
 
     return method.build(model, seed, start, accept)
-
-
-def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> list[str]:
-    """Canonical molecules to begin with: drawn from a file, or sampled from the model.
-
-    Raises:
-        DataError: the file holds no valid molecule.
-        ConfigError: there is neither a file nor a model.
-    """
-    rng = np.random.default_rng([seed, START_STREAM])
-    if spec.file is not None:
-        column = "smiles" if spec.file.name.removesuffix(".gz").endswith((".smi", ".smiles", ".txt")) else spec.column
-        read = [row.cells[0].strip() for row in read_rows(spec.file, [column])]
-        order = rng.permutation(len(read))
-        found: dict[str, None] = {}
-        for i in order:
-            smiles = canonical(read[int(i)])
-            if smiles is not None:
-                found[smiles] = None
-            if len(found) == spec.n:
-                break
-        if not found:
-            raise DataError(f"{spec.file}: holds no valid molecule in column {column!r}")
-        return list(found)
-    if model is None:
-        raise ConfigError("a search without a model needs molecules to begin with: set search.start.file")
-    drawn: dict[str, None] = {}
-    for _ in range(20):
-        drawn.update(dict.fromkeys(s for s in model.sample(spec.n, rng=rng) if s))
-        if len(drawn) >= spec.n:
-            break
-    return list(drawn)[: spec.n]
 
 
 def _check_same(config: OptimiseConfig, run_dir: Path) -> None:

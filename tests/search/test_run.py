@@ -25,8 +25,9 @@ from molvae.search import optimise
 from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig, StartSpec
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
-from molvae.search.run import run, start_molecules
+from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
+from molvae.search.start import start_molecules
 
 METHOD = BayesianSpec(
     inner=InnerSpec(generations=2, candidates=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())

@@ -32,7 +32,7 @@ from molvae.search.specs import (
     ThompsonSpec,
 )
 
-INNER = InnerSpec(generations=2, candidates=20)
+INNER = InnerSpec(generations=2, candidates=20, library=30, immigrants=5)
 STRUCTURAL = (GraphMutationSpec(), GraphCrossoverSpec())
 METHODS = {
     "default": BayesianSpec(inner=INNER),

@@ -1,0 +1,46 @@
+"""Molecules to begin with: from a file, or sampled from the model and chosen without calling the oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from molvae.chem.molecules import canonical
+from molvae.core.errors import ConfigError, DataError
+from molvae.data.readers import kind_of, read_rows
+from molvae.search.ask_tell import START_STREAM
+from molvae.search.config import StartSpec
+from molvae.search.latent import LatentModel
+from molvae.search.plausible import plausible_samples
+
+
+def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> list[str]:
+    """Canonical molecules to begin with: drawn from a file, or sampled from the model.
+
+    Raises:
+        DataError: the file holds no valid molecule.
+        ConfigError: there is neither a file nor a model.
+    """
+    rng = np.random.default_rng([seed, START_STREAM])
+    if spec.file is not None:
+        return _from_file(spec.file, spec.column, spec.n, rng)
+    if model is None:
+        raise ConfigError("a search without a model needs molecules to begin with: set search.start.file")
+    return plausible_samples(model, spec.n, rng)
+
+
+def _from_file(file: Path, column: str, n: int, rng: np.random.Generator) -> list[str]:
+    """At most `n` valid molecules of the file, drawn without replacement."""
+    plain = kind_of(file) == "smi"
+    read = [row.cells[0].strip() for row in read_rows(file, ["smiles" if plain else column])]
+    found: dict[str, None] = {}
+    for i in rng.permutation(len(read)):
+        smiles = canonical(read[int(i)])
+        if smiles is not None:
+            found[smiles] = None
+        if len(found) == n:
+            break
+    if not found:
+        raise DataError(f"{file}: holds no valid molecule")
+    return list(found)
