@@ -9,8 +9,6 @@ and the numbers of the card come from test, once, at the end. Stop it at any mom
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ A SELFIES sequence VAE (GRU encoder and decoder), written by `{command}`.
 | Size | {n_parameters:,} parameters, {n_tokens} tokens, {latent_dim} latent dimensions |
 | Training | {epochs:.2f} epochs, {steps:,} steps, {hours:.2f} h on {device} ({threads} thread(s)) |
 | Versions | {versions} |
+| Notes | {note} |
 
 ## Measured on the {n_molecules:,} test molecules
 
@@ -71,7 +70,7 @@ def _kept(info: dict[str, Any]) -> dict[str, Any]:
     return {key: info[key] for key in ("step", "epochs")}
 
 
-def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metrics: dict[str, Any]) -> str:
+def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metrics: dict[str, Any], note: str) -> str:
     """The model card."""
     description = read_json(run / "model" / DESCRIPTION)
     manifest = read_json(run / "manifest.json")
@@ -80,7 +79,8 @@ def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metr
     model, _ = load_checkpoint(run / "model")
     return CARD.format(
         name=name,
-        command=shlex.join(["python", "-m", "pipelines.pretrain", *sys.argv[1:]]),
+        command=f"python -m pipelines.pretrain {config} --data {data.name}",
+        note=note,
         data=data.name,
         data_sha256=sha256_file(data),
         config=config,
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="file with the columns smiles and split")
     parser.add_argument("--name", default=None, help="of the weights  [default: that of the config]")
+    parser.add_argument("--note", default="none", help="for the model card: what a reader of the run should know")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; repeat")
     args = parser.parse_args()
     spec = load_config(args.config, TrainConfig, args.set)
@@ -123,7 +124,7 @@ def main() -> None:
     metrics = evaluate(load(run / "model"), held_out(args.data, "test")).as_dict()
     package(run, target, metrics)
     write_json(run / "test_metrics.json", metrics)
-    write_text(target / "MODEL_CARD.md", card(name, args.config, spec, args.data, run, metrics))
+    write_text(target / "MODEL_CARD.md", card(name, args.config, spec, args.data, run, metrics, args.note))
     print(
         f"{target}: exact reconstruction {metrics['reconstruction']:.2%} of {metrics['n_molecules']:,} test molecules"
     )
