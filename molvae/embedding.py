@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import atomic_path
 from molvae.core.runtime import progress
-from molvae.data.readers import Row, check_columns, column_names, count_rows, kind_of, read_rows
+from molvae.core.tables import Row, check_columns, column_names, count_rows, in_chunks, kind_of, read_rows
 from molvae.generation import MoleculeVAE, Points, load
 
 ROWS_AT_ONCE = 2048
@@ -146,7 +146,7 @@ def embed_file(
     schema = pyarrow.schema(text + [(name, pyarrow.float32()) for name in points])
     n_rows = n_invalid = 0
     with _writing(out, schema) as write, progress(count_rows(source), "embedding", "rows") as bar:
-        for rows in _chunks(read_rows(source, columns)):
+        for rows in in_chunks(read_rows(source, columns), ROWS_AT_ONCE):
             table, invalid = _embedded(vae, rows, columns, schema)
             write(table)
             n_rows, n_invalid = n_rows + len(rows), n_invalid + invalid
@@ -168,17 +168,6 @@ def _writing(out: Path, schema: pyarrow.Schema) -> Iterator[Callable[[pyarrow.Ta
                 yield stack.enter_context(pyarrow.csv.CSVWriter(sink, schema)).write_table
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
-
-
-def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    chunk: list[Row] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == ROWS_AT_ONCE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _embedded(

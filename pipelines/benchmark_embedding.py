@@ -35,7 +35,7 @@ from sklearn.metrics import r2_score
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import write_json
 from molvae.core.runtime import progress
-from molvae.data.readers import read_rows
+from molvae.core.tables import read_rows
 from molvae.data.splits import scaffold
 from molvae.generation import MoleculeVAE, load
 

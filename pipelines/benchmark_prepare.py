@@ -25,8 +25,8 @@ from rdkit import Chem
 
 from molvae.core.config import dump_config
 from molvae.core.files import read_json
+from molvae.core.tables import read_rows
 from molvae.data.prepare import PrepareConfig
-from molvae.data.readers import read_rows
 
 SCRIPT = """
 import sys

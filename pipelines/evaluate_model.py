@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.files import write_json
-from molvae.data.readers import column_names, read_rows
+from molvae.core.tables import column_names, read_rows
 from molvae.evaluation.distribution import compare
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import MoleculeVAE, load

@@ -240,7 +240,7 @@ def evaluate(
     from molvae.cli.tables import print_table
     from molvae.core.errors import DataError
     from molvae.core.files import write_json
-    from molvae.data.readers import read_rows
+    from molvae.core.tables import read_rows
     from molvae.evaluation.likelihood import evaluate as measure
     from molvae.generation import load
 

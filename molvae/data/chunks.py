@@ -22,7 +22,7 @@ from rdkit import Chem
 from molvae.chem.molecules import Standardiser
 from molvae.core.errors import MoleculeError
 from molvae.core.files import atomic_path
-from molvae.data.readers import Row
+from molvae.core.tables import Row
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit, assign
 from molvae.tokens.tokenizer import to_symbols
 

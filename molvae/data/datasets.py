@@ -25,8 +25,8 @@ from typing import IO, Any
 from molvae.core.config import did_you_mean
 from molvae.core.errors import ConfigError, DataError, DownloadError
 from molvae.core.files import atomic_path, read_json, sha256_file, write_json
+from molvae.core.tables import read_rows
 from molvae.data.download import download
-from molvae.data.readers import read_rows
 
 log = logging.getLogger("molvae")
 

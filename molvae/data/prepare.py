@@ -27,9 +27,9 @@ from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import exclusive, read_json, sha256_file, write_json
 from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
+from molvae.core.tables import Row, batches_of, check_columns, count_rows
 from molvae.data.assemble import Assembled, assemble
 from molvae.data.chunks import Chunk, Recipe, make_chunk
-from molvae.data.readers import Row, batches_of, check_columns, count_rows
 from molvae.data.shards import TokenShards, read_manifest
 from molvae.data.splits import ColumnSplit, RandomSplit, Split
 from molvae.data.workers import map_batches

@@ -8,7 +8,7 @@ import numpy as np
 
 from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
-from molvae.data.readers import kind_of, read_rows
+from molvae.core.tables import kind_of, read_rows
 from molvae.search.ask_tell import START_STREAM
 from molvae.search.config import StartSpec
 from molvae.search.latent import LatentModel

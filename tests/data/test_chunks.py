@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from molvae.chem.molecules import Standardiser
+from molvae.core.tables import Row
 from molvae.data.chunks import Chunk, Dropped, Recipe, make_chunk
-from molvae.data.readers import Row
 from molvae.data.splits import ColumnSplit, SingleSplit
 from molvae.tokens.tokenizer import default_constraints
 from tests.data.molecules import made_molecules

@@ -20,7 +20,9 @@ def rows(path: Path) -> list[list[str]]:
 
 def test_csv_keeps_rows_columns_and_order(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
-    source.write_text('id,SMILES,"a, note"\n7,CCO,"x, y"\n7,,z\n3,nonsense,\n1,c1ccccc1,w\n\n')
+    source.write_text(
+        'id,SMILES,"a, note"\n7,CCO,"x, y"\n7,,z\n3,nonsense,\n1,c1ccccc1,w\n\n'
+    )  # blank lines are no rows
     summary = score_file(oracle("qed"), source, tmp_path / "out.csv")
     table = rows(tmp_path / "out.csv")
     assert table[0] == ["id", "SMILES", "a, note", "qed"]
@@ -29,12 +31,11 @@ def test_csv_keeps_rows_columns_and_order(tmp_path: Path) -> None:
         ["7", "", "z"],
         ["3", "nonsense", ""],
         ["1", "c1ccccc1", "w"],
-        ["", "", ""],
     ]
     scores = [row[3] for row in table[1:]]
-    assert scores[1] == scores[2] == scores[4] == ""
+    assert scores[1] == scores[2] == ""
     assert [float(scores[0]), float(scores[3])] == oracle("qed")(["CCO", "c1ccccc1"]).tolist()  # to the last digit
-    assert (summary.rows, summary.scored, summary.failed) == (5, 2, 3)
+    assert (summary.rows, summary.scored, summary.failed) == (4, 2, 2)
 
 
 def test_smi_gzip_and_two_objectives(tmp_path: Path) -> None:
@@ -66,14 +67,12 @@ def test_a_column_of_the_oracle_s_name_is_not_overwritten(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("in.csv", b"id,smils\n1,C\n", "smiles", "did you mean 'smils'.*columns: id, smils"),
+        ("in.csv", b"id,smils\n1,C\n", "smiles", "columns are: id, smils.*did you mean 'smils'"),
         ("in.csv", b"a,b\n1,C\n", None, "no SMILES column"),
         ("in.csv", b"", None, "is empty"),
-        ("in.csv", b"id,smiles\n1,C,3\n", None, "line 2 has 3 fields"),
-        ("in.csv", b"smiles\n\xff\xfe\n", None, "cannot be read"),
-        ("in.csv.gz", b"no gzip", None, "cannot be read"),
-        ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700)[:-12], None, "cannot be read"),
-        ("in.xlsx", b"", None, "expected a file ending in"),
+        ("in.csv.gz", b"no gzip", None, "is not gzip"),
+        ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700)[:-12], None, "cut short"),
+        ("in.xlsx", b"", None, "expected a name ending in"),
     ],
 )
 def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str | None, message: str) -> None:
@@ -84,7 +83,7 @@ def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str |
 
 
 def test_missing_input_and_unwritable_output(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         score_file(oracle("qed"), tmp_path / "none.csv", tmp_path / "out.csv")
     (tmp_path / "in.smi").write_text("C\n")
     with pytest.raises(DataError, match="cannot be written"):

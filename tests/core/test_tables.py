@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from molvae.core.errors import DataError
-from molvae.data.readers import batches_of, check_columns, column_names, count_rows, read_rows
+from molvae.core.tables import batches_of, check_columns, column_names, count_rows, read_rows
 
 ROWS = [("CCO", "ethanol", "1.5"), ("c1ccccc1", "", "2"), ("C/C=C/C", "but, 2-ene", "")]
 

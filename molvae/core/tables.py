@@ -12,14 +12,16 @@ import io
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 from molvae.core.config import did_you_mean
 from molvae.core.errors import DataError
+
+T = TypeVar("T")
 
 Kind = Literal["smi", "csv", "tsv", "parquet"]
 SUFFIXES: dict[str, Kind] = {
@@ -218,11 +220,11 @@ def _parquet_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[i
 def batches_of(paths: Sequence[Path], columns: Sequence[str], size: int) -> Iterator[list[tuple[int, Row]]]:
     """Rows of several files, each with the index of its file, in lists of `size`."""
     rows = chain.from_iterable(((i, row) for row in read_rows(path, columns)) for i, path in enumerate(paths))
-    batch: list[tuple[int, Row]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    return in_chunks(rows, size)
+
+
+def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one shorter."""
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
