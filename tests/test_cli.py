@@ -188,10 +188,9 @@ def test_score_takes_parameters_and_files(run: Run, molecules: Path, tmp_path: P
         (["similarity", "in.csv", "--param", "targt=CC"], 2, "did you mean 'target'?"),
         (["qed", "absent.csv"], 3, "absent.csv"),
         (["qed", "in.csv", "--column", "smile"], 3, "did you mean 'smiles'?"),
-        (["qed", "."], 3, "Is a directory"),
+        (["qed", "folder.csv"], 3, "Is a directory"),
         (["qed", "empty.csv"], 3, "is empty"),
-        (["qed", "bytes.csv"], 3, "bytes.csv: cannot be read"),
-        (["qed", "torn.csv.gz"], 3, "torn.csv.gz: cannot be read"),
+        (["qed", "torn.csv.gz"], 3, "torn.csv.gz: its gzip data are damaged or cut short"),
         (["absent.toml", "in.csv"], 2, "absent.toml: no such file"),
     ],
 )
@@ -199,7 +198,7 @@ def test_what_cannot_be_scored(
     run: Run, molecules: Path, tmp_path: Path, arguments: list[str], code: int, part: str
 ) -> None:
     (tmp_path / "empty.csv").touch()
-    (tmp_path / "bytes.csv").write_bytes(b"smiles\n\xff\xfe\n")
+    (tmp_path / "folder.csv").mkdir()
     (tmp_path / "torn.csv.gz").write_bytes(b"\x1f\x8b\x08\x00\x00")
     fails(run("score", *arguments, "--out", "out.csv"), code, part)
     assert not (tmp_path / "out.csv").exists()
@@ -331,3 +330,10 @@ def test_the_unexpected_is_short_and_can_be_traced(start: Run, tmp_path: Path) -
     broken = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     fails(start("report", "run", env=broken), 1, "unexpected ZeroDivisionError: broken on purpose", "MOLVAE_DEBUG=1")
     assert "Traceback" in start("report", "run", env={**broken, "MOLVAE_DEBUG": "1"}).stderr
+
+
+def test_bytes_that_are_no_text_cost_their_own_row(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bytes.csv").write_bytes(b"smiles\n\xff\xfe\nCCO\n")
+    done = run("score", "qed", "bytes.csv", "--out", "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert list(pd.read_csv(tmp_path / "out.csv")["qed"].notna()) == [False, True]

@@ -44,7 +44,7 @@ class UpperConfidenceBound(Acquisition):
     A fresh weight for each draw replaces tuning: some molecules are picked greedily, some curiously.
     """
 
-    def __init__(self, log10_weight: tuple[float, float] = (-2.0, 0.0)) -> None:
+    def __init__(self, log10_weight: tuple[float, float] = (-1.5, 0.5)) -> None:
         self.log10_weight = log10_weight
 
     def draw(self, best: float, rng: np.random.Generator) -> Scorer:

@@ -26,9 +26,7 @@ from molvae.search.specs import (
     InterpolationSpec,
     MaskCrossoverSpec,
     PerturbationSpec,
-    PriorDrawSpec,
     ProposerSpec,
-    SelfiesEditsSpec,
     StochasticDecodingSpec,
     UCBSpec,
 )
@@ -62,14 +60,12 @@ class InnerSpec(Spec):
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
-    GraphMutationSpec(share=0.35),
-    GraphCrossoverSpec(share=0.35),
-    SelfiesEditsSpec(share=0.05),
-    PerturbationSpec(share=0.1),
-    MaskCrossoverSpec(share=0.05),
-    InterpolationSpec(share=0.03),
-    StochasticDecodingSpec(share=0.05),
-    PriorDrawSpec(share=0.02),
+    GraphMutationSpec(share=0.25),
+    GraphCrossoverSpec(share=0.25),
+    PerturbationSpec(share=0.2),
+    MaskCrossoverSpec(share=0.15),
+    InterpolationSpec(share=0.05),
+    StochasticDecodingSpec(share=0.1),
 )
 
 
@@ -212,7 +208,7 @@ class StartSpec(Spec):
 
     file: Path | None = None
     column: str = "smiles"
-    n: int = Field(100, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
+    n: int = Field(50, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
 
 
 class SearchSpec(Spec):

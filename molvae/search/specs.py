@@ -134,7 +134,7 @@ class UCBSpec(Spec):
     """Upper confidence bound with a weight of 10^U(low, high)."""
 
     kind: Literal["ucb"] = "ucb"
-    log10_weight: tuple[float, float] = (-2.0, 0.0)
+    log10_weight: tuple[float, float] = (-1.5, 0.5)
 
     def build(self) -> acquisition.Acquisition:
         return acquisition.UpperConfidenceBound(self.log10_weight)
