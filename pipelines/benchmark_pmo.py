@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
@@ -23,6 +24,7 @@ from pathlib import Path
 import pandas as pd
 
 from molvae.core.config import load_config
+from molvae.core.errors import MolvaeError
 from molvae.core.files import atomic_path, read_json
 from molvae.core.runtime import progress, usable_cpus
 from molvae.oracles import PMO_TASKS
@@ -129,9 +131,13 @@ def main() -> None:
         ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
         progress(len(todo), "PMO", "runs") as bar,
     ):
-        futures = [pool.submit(run_job, job, overrides, args.out) for job in todo]
+        futures = {pool.submit(run_job, job, overrides, args.out): job for job in todo}
         for future in as_completed(futures):
-            row = future.result()
+            try:
+                row = future.result()
+            except MolvaeError as error:  # the other runs go on; the same command tries this one again
+                print(f"{futures[future].task}: {error}", file=sys.stderr, flush=True)
+                continue
             done[Job(*(getattr(row, f.name) for f in fields(Job)))] = row
             save(list(done.values()), table)
             print(f"{row.task}: AUC top-10 {row.auc_top10:.4f}, {row.seconds:.0f} s", flush=True)
