@@ -208,7 +208,7 @@ class StartSpec(Spec):
 
     file: Path | None = None
     column: str = "smiles"
-    n: int = Field(50, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
+    n: int = Field(30, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
 
 
 class SearchSpec(Spec):

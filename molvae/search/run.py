@@ -50,7 +50,7 @@ def optimise(
         budget: oracle calls: distinct canonical molecules scored.
         weights: name of shipped weights, a model directory, or a loaded model.
         seed: of all randomness.
-        start: molecules to begin with; they cost calls. None samples 50 from the model.
+        start: molecules to begin with; they cost calls. None samples 30 from the model.
         batch_size: molecules for each call of the oracle.
         method: how to search; see `molvae.search.config`. None takes the default.
         device: for the model.
