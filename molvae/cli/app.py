@@ -146,6 +146,10 @@ def optimise(
 
     Prints the ten best and writes a report page; the same command resumes a run that was stopped, in any way.
     """
+    import os
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # its matrices are small: a second thread costs more than it gives
+
     from molvae.cli.tables import print_table
     from molvae.core.config import load_config
     from molvae.core.errors import Interrupted
