@@ -148,7 +148,7 @@ def optimise(
     """
     import os
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # its matrices are small: a second thread costs more than it gives
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # its matrices are small: a second thread gains nothing
 
     from molvae.cli.tables import print_table
     from molvae.core.config import load_config
