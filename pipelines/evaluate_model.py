@@ -14,17 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.files import write_json
-from molvae.core.tables import column_names, read_rows
+from molvae.core.tables import column_names, read_split
 from molvae.evaluation.distribution import compare
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import MoleculeVAE, load
-
-
-def held_out(path: Path, split: str | None, column: str = "smiles") -> list[str]:
-    """The SMILES of one split of a file, or of all its rows."""
-    if split is None:
-        return [row.cells[0] for row in read_rows(path, [column])]
-    return [row.cells[0] for row in read_rows(path, [column, "split"]) if row.cells[1] == split]
 
 
 def draws(
@@ -56,10 +49,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
     args = parser.parse_args()
-    vae, smiles = load(args.weights), held_out(args.data, args.split)[: args.n]
+    vae, smiles = load(args.weights), list(read_split(args.data, "smiles", args.split))[: args.n]
     result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
     if args.samples:
-        train = held_out(args.data, "train") if "split" in column_names(args.data) else None
+        train = list(read_split(args.data, "smiles", "train")) if "split" in column_names(args.data) else None
         for name, temperature in (("prior_greedy", None), ("prior_sampled", 1.0)):
             result[name] = draws(vae, args.samples, temperature, smiles, train or None, args.seed)
     show(result)

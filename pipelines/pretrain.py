@@ -15,6 +15,7 @@ from typing import Any
 
 from molvae.core.config import load_config
 from molvae.core.files import read_json, sha256_file, write_json, write_text
+from molvae.core.tables import read_split
 from molvae.data.prepare import PrepareConfig, prepare
 from molvae.data.splits import ColumnSplit
 from molvae.evaluation.likelihood import evaluate
@@ -22,7 +23,6 @@ from molvae.generation import load
 from molvae.model.checkpoint import DESCRIPTION, VOCABULARY, load_checkpoint, save_checkpoint
 from molvae.training.config import TrainConfig
 from molvae.training.trainer import train
-from pipelines.evaluate_model import held_out
 
 CARD = """# {name}
 
@@ -121,7 +121,7 @@ def main() -> None:
 
     prepare(PrepareConfig(inputs=(args.data,), output=Path(spec.data), split=ColumnSplit(column="split")))
     train(spec, run)
-    metrics = evaluate(load(run / "model"), held_out(args.data, "test")).as_dict()
+    metrics = evaluate(load(run / "model"), list(read_split(args.data, "smiles", "test"))).as_dict()
     package(run, target, metrics)
     write_json(run / "test_metrics.json", metrics)
     write_text(target / "MODEL_CARD.md", card(name, args.config, spec, args.data, run, metrics, args.note))

@@ -244,12 +244,11 @@ def evaluate(
     from molvae.cli.tables import print_table
     from molvae.core.errors import DataError
     from molvae.core.files import write_json
-    from molvae.core.tables import read_rows
+    from molvae.core.tables import read_split
     from molvae.evaluation.likelihood import evaluate as measure
     from molvae.generation import load
 
-    rows = read_rows(source, [column] if split is None else [column, "split"])
-    molecules = list(islice((r.cells[0] for r in rows if split is None or r.cells[1] == split), n))
+    molecules = list(islice(read_split(source, column, split), n))
     if not molecules:
         raise DataError(f"{source}: no molecules" + ("" if split is None else f" with {split!r} in the column 'split'"))
     result = measure(load(model, device=device), molecules, seed=seed).as_dict()

@@ -217,6 +217,13 @@ def _parquet_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[i
         raise DataError(f"damaged parquet file ({error})") from error
 
 
+def read_split(path: str | Path, column: str, split: str | None) -> Iterator[str]:
+    """Stream the cells of a column in the rows whose column `split` says `split`; with None, in all rows."""
+    for row in read_rows(path, [column] if split is None else [column, "split"]):
+        if split is None or row.cells[1] == split:
+            yield row.cells[0]
+
+
 def batches_of(paths: Sequence[Path], columns: Sequence[str], size: int) -> Iterator[list[tuple[int, Row]]]:
     """Rows of several files, each with the index of its file, in lists of `size`."""
     rows = chain.from_iterable(((i, row) for row in read_rows(path, columns)) for i, path in enumerate(paths))

@@ -123,11 +123,6 @@ def running_best(values: Iterable[float], k: int) -> list[float]:
     return means
 
 
-def component_names(molecules: pd.DataFrame) -> list[str]:
-    """Names of the score's components, in column order."""
-    return [name.removeprefix(COMPONENT) for name in molecules.columns if name.startswith(COMPONENT)]
-
-
 def table_rows(molecules: pd.DataFrame) -> str:
     """The molecules as JSON for the page's table: {"columns": [...], "rows": [[...], ...]}, NaN as null.
 
