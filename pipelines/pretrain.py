@@ -3,7 +3,8 @@
     python -m pipelines.pretrain configs/zinc250k.toml --data zinc250k.csv.gz --name zinc250k
 
 The file has the columns `smiles` and `split` (train, valid, test). The model learns from train, is watched on valid,
-and the numbers of the card come from test, once, at the end. Stop it at any moment; the same command goes on.
+and the numbers of the card come from test, once, at the end. Stop it at any moment; the same command goes on. A second
+round that begins with the weights of a first one is another config under the same name.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ A SELFIES sequence VAE (GRU encoder and decoder), written by `{command}`.
 | Split | train {n_train:,} molecules; valid {n_valid:,}; test {n_test:,}. Only train was learnt from. |
 | Config | `{config}` (sha256 {config_sha256}), seed {seed} |
 | Size | {n_parameters:,} parameters, {n_tokens} tokens, {latent_dim} latent dimensions |
+| Began with | {initial} |
 | Training | {epochs:.2f} epochs, {steps:,} steps, {hours:.2f} h on {device} ({threads} thread(s)) |
 | Versions | {versions} |
 | Notes | {note} |
@@ -67,7 +69,7 @@ def package(run: Path, target: Path, metrics: dict[str, Any]) -> None:
 
 
 def _kept(info: dict[str, Any]) -> dict[str, Any]:
-    return {key: info[key] for key in ("step", "epochs")}
+    return {key: info[key] for key in ("initial", "step", "epochs")}
 
 
 def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metrics: dict[str, Any], note: str) -> str:
@@ -92,6 +94,7 @@ def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metr
         n_parameters=sum(p.numel() for p in model.parameters()),
         n_tokens=model.n_tokens,
         latent_dim=model.latent_dim,
+        initial=f"the weights in `{spec.initial}`" if spec.initial else "random weights",
         epochs=description["epochs"],
         steps=description["step"],
         hours=manifest["seconds"] / 3600,
@@ -117,7 +120,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = load_config(args.config, TrainConfig, args.set)
     name = args.name or args.config.stem
-    run, target = Path("runs") / name, Path("molvae/weights") / name
+    run, target = Path("runs") / args.config.stem, Path("molvae/weights") / name
 
     prepare(PrepareConfig(inputs=(args.data,), output=Path(spec.data), split=ColumnSplit(column="split")))
     train(spec, run)

@@ -60,6 +60,13 @@ def overrides(sets: list[str] | None, **flags: Any) -> list[str]:
     return [*(sets or []), *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given)]
 
 
+def _vocabulary_place(given: Path) -> Path:
+    """What was given, where it exists; else the model of that name."""
+    from molvae.model.checkpoint import model_directory
+
+    return given if given.exists() else model_directory(given)
+
+
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="the file to write, for instance mine.toml")],
@@ -80,7 +87,7 @@ def prepare(
     split: Annotated[str | None, typer.Option(help="random, scaffold or single  [default: random]")] = None,
     split_column: Annotated[str | None, typer.Option(help="column that names the split")] = None,
     properties: Annotated[list[str] | None, typer.Option("--property", help="numeric column; repeat")] = None,
-    vocabulary: Annotated[Path | None, typer.Option(help="model whose vocabulary to use")] = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="model (a name, too) whose vocabulary to use")] = None,
     workers: Annotated[int | None, typer.Option(help="processes  [default: one for each CPU]")] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="replace what is there")] = None,
     sets: Sets = None,
@@ -101,7 +108,7 @@ def prepare(
         split__kind="column" if split_column else split,
         split__column=split_column,
         properties=properties or None,
-        vocabulary=None if vocabulary is None else str(vocabulary),
+        vocabulary=None if vocabulary is None else str(_vocabulary_place(vocabulary)),
         workers=workers,
         overwrite=overwrite,
     )

@@ -132,8 +132,7 @@ def check_disk() -> Iterator[Finding]:
 
 def check_weights(model: str) -> Iterator[Finding]:
     """Where the model lies, and whether every file has the SHA-256 that its description records."""
-    from molvae.generation import model_directory
-    from molvae.model.checkpoint import load_checkpoint
+    from molvae.model.checkpoint import load_checkpoint, model_directory
 
     directory = model_directory(model)
     network, info = load_checkpoint(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,25 @@ from molvae.model.vae import SequenceVAE, VAESpec
 
 FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"
+
+
+def model_directory(name_or_path: str | Path) -> Path:
+    """The directory of a model given by name or path.
+
+    Raises:
+        CheckpointError: there is none; the message lists the names that exist.
+    """
+    homes = [Path(__file__).parents[1] / "weights"]
+    if home := os.environ.get("MOLVAE_HOME"):
+        homes.insert(0, Path(home) / "weights")
+    places = [home / str(name_or_path) for home in homes] if len(Path(name_or_path).parts) == 1 else []
+    for place in [*places, Path(name_or_path)]:
+        if place.is_dir():
+            return place
+    names = sorted({p.name for home in homes if home.is_dir() for p in home.iterdir() if p.is_dir()})
+    raise CheckpointError(
+        f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'}"
+    )
 
 
 def save_checkpoint(

@@ -43,6 +43,10 @@ class TrainConfig(Spec):
     threads: int | None = Field(None, gt=0, description="CPU threads; none leaves torch's choice")
     checkpoint_minutes: float = Field(5.0, gt=0)
     tensorboard: bool = False
+    initial: str | None = Field(
+        None,
+        description="weights to begin with, by name or model directory, to go on or to fine-tune; none: random",
+    )
     model: VAESpec = VAESpec()
     objective: Objective = Objective()
     optimiser: OptimiserSpec = OptimiserSpec()

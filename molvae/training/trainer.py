@@ -24,9 +24,9 @@ from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
 from molvae.data.shards import TokenShards, read_manifest
-from molvae.model.checkpoint import VOCABULARY, save_checkpoint
+from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory, save_checkpoint
 from molvae.model.objective import LossTerms, collapse_warning
-from molvae.model.vae import SequenceVAE
+from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.training.config import TrainConfig
 from molvae.training.hardware import Hardware, set_up
 from molvae.training.state import NanGuard, TrainState, build_optimiser, learning_rate
@@ -124,9 +124,12 @@ class Run:
             _check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
             self.state.load(state, self.hardware.device)
             log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
-        elif self.hardware.is_main:
-            for old in (state, self.directory / EVENTS):  # an older state must not be taken up when this run is resumed
-                old.unlink(missing_ok=True)
+        else:
+            if self.config.initial is not None:
+                _begin_with(self.model, model_directory(self.config.initial), self.data)
+            if self.hardware.is_main:
+                for old in (state, self.directory / EVENTS):  # an older state must not be taken up on resuming
+                    old.unlink(missing_ok=True)
         if self.hardware.is_main:
             self.directory.mkdir(parents=True, exist_ok=True)
             dump_config(self.config, config)
@@ -223,7 +226,8 @@ class Run:
             self._write_model({})
 
     def _write_model(self, metrics: dict[str, Any]) -> None:
-        info = {"step": self.state.step, "epochs": self.state.step / len(self.loader), "metrics": metrics}
+        epochs = self.state.step / len(self.loader)
+        info = {"initial": self.config.initial, "step": self.state.step, "epochs": epochs, "metrics": metrics}
         save_checkpoint(self.directory / MODEL, self.model, self.data / VOCABULARY, info)
 
     def _finish(self) -> None:
@@ -241,6 +245,29 @@ class Run:
             device=str(self.hardware.device),
             seconds=self.state.seconds,
         )
+
+
+def _begin_with(model: SequenceVAE, directory: Path, data: Path) -> None:
+    """Give a new model the weights of a trained one.
+
+    Raises:
+        CheckpointError: there is no such model.
+        ConfigError: it was made for other tokens than those of the data, or has other sizes.
+    """
+    given, _ = load_checkpoint(directory)
+    if _tokens(directory / VOCABULARY) != _tokens(data / VOCABULARY):
+        raise ConfigError(
+            f"{directory} knows other tokens than {data}; prepare the data with those of the model: "
+            f"molvae prepare ... --vocabulary {directory}"
+        )
+    if _sizes(given.spec) != _sizes(model.spec):
+        raise ConfigError(f"{directory} has other sizes than [model] asks for; it was made with {_sizes(given.spec)}")
+    model.load_state_dict(given.state_dict())
+
+
+def _sizes(spec: VAESpec) -> dict[str, Any]:
+    """What decides the shapes of the weights."""
+    return spec.model_dump(exclude={"token_dropout"})
 
 
 def _tokens(path: Path) -> list[str]:

@@ -42,6 +42,37 @@ def stopped(config: TrainConfig, directory: Path, n_steps: int) -> None:
         Run(config, directory, False, set_up(config)).to_the_end(StopAfter(n_steps))
 
 
+# --- beginning with trained weights ---------------------------------------------------------------------------------
+
+
+def test_a_run_begins_with_the_weights_it_is_given(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    config = small_config(tiny_prepared, initial=str(finished / "model"), seed=7)
+    run = Run(config, tmp_path / "run", False, set_up(config))
+    given, _ = load_checkpoint(finished / "model")
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), given.parameters(), strict=True))
+
+
+def test_a_continued_run_resumes_without_the_weights_it_began_with(
+    finished: Path, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    initial = tmp_path / "initial"
+    shutil.copytree(finished / "model", initial)
+    config = small_config(tiny_prepared, initial=str(initial), epochs=1)
+    train(config, tmp_path / "whole")
+    stopped(config, tmp_path / "parts", 2)
+    shutil.rmtree(initial)
+    train(config, tmp_path / "parts")
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+
+def test_weights_of_another_size_or_vocabulary_are_refused(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    larger = small_config(tiny_prepared, initial=str(finished / "model"), model=VAESpec())
+    with pytest.raises(ConfigError, match="other sizes"):
+        train(larger, tmp_path / "larger")
+    with pytest.raises(ConfigError, match=r"other tokens .* --vocabulary"):
+        train(small_config(tiny_prepared, initial="zinc250k"), tmp_path / "tokens")
+
+
 # --- learning -------------------------------------------------------------------------------------------------------
 
 
