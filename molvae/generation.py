@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from molvae.core.errors import CheckpointError, MoleculeError
+from molvae.core.errors import MoleculeError
 from molvae.core.runtime import pick_device
 from molvae.data.batch import TokenBatch
-from molvae.model.checkpoint import VOCABULARY, load_checkpoint
+from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
 from molvae.model.vae import SequenceVAE
 from molvae.tokens.tokenizer import Ids, Tokenizer
+from molvae.tokens.vocabulary import BOS, EOS, PAD
 
 Points = np.ndarray[Any, np.dtype[np.float32]]
 Randomness = int | np.random.Generator
@@ -41,25 +41,6 @@ def load(name_or_path: str | Path = "zinc250k", device: str = "auto") -> Molecul
     directory = model_directory(name_or_path)
     network, info = load_checkpoint(directory, pick_device(device))
     return MoleculeVAE(network, Tokenizer.load(directory / VOCABULARY), info, directory)
-
-
-def model_directory(name_or_path: str | Path) -> Path:
-    """The directory of a model given by name or path.
-
-    Raises:
-        CheckpointError: there is none; the message lists the names that exist.
-    """
-    homes = [Path(__file__).parent / "weights"]
-    if home := os.environ.get("MOLVAE_HOME"):
-        homes.insert(0, Path(home) / "weights")
-    places = [home / str(name_or_path) for home in homes] if len(Path(name_or_path).parts) == 1 else []
-    for place in [*places, Path(name_or_path)]:
-        if place.is_dir():
-            return place
-    names = sorted({p.name for home in homes if home.is_dir() for p in home.iterdir() if p.is_dir()})
-    raise CheckpointError(
-        f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'}"
-    )
 
 
 class MoleculeVAE:
@@ -213,6 +194,39 @@ class MoleculeVAE:
                 break
         return sorted(found, key=found.__getitem__)[:n]
 
+    def redraw(
+        self, smiles: Sequence[str], z: Points, copies: int = 1, edits: int = 3, rng: Randomness = 0
+    ) -> list[list[str]]:
+        """Variants of molecules, in which the decoder has rewritten a few tokens.
+
+        The molecule's own tokens are read once with the latent point beside them; then each copy has 1 to `edits` of
+        them replaced by, or preceded by, a draw from the decoder's distribution at that place, or left out. So the
+        changes are local, even for a molecule that the model does not reconstruct.
+
+        Args:
+            smiles: N molecules.
+            z: a latent point for each, (N, Z).
+            copies: variants of each.
+            edits: changes of a variant, at most.
+            rng: seed or generator.
+
+        Returns:
+            For each molecule its variants, canonical SMILES; fewer where tokens spell none, none where the model
+            cannot read it.
+        """
+        rng = np.random.default_rng(rng)
+        encoded = self._encoded(smiles, "nan")
+        found: list[list[str]] = [[] for _ in smiles]
+        with torch.inference_mode():
+            for rows, (tokens, lengths, _) in self._batches(encoded):
+                points = torch.from_numpy(np.asarray(z, dtype=np.float32)[rows]).to(tokens.device)
+                chances = torch.softmax(self.network.decoder.logits(tokens, points), dim=2).cpu().numpy()
+                for column, row in enumerate(rows):
+                    ids, places = tokens[column, : lengths[column]].tolist(), chances[: lengths[column], column]
+                    drawn = (rewritten(ids, places, edits, rng) for _ in range(copies))
+                    found[row] = [s for ids in drawn if (s := self.tokenizer.decode(ids)) is not None]
+        return found
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _encoded(self, smiles: Sequence[str], on_invalid: OnInvalid) -> list[Ids | None]:
@@ -241,6 +255,27 @@ class MoleculeVAE:
     def _generator(self, rng: Randomness) -> torch.Generator:
         seed = int(np.random.default_rng(rng).integers(2**63))
         return torch.Generator(self.network.device).manual_seed(seed)
+
+
+def rewritten(ids: Sequence[int], chances: np.ndarray[Any, Any], edits: int, rng: np.random.Generator) -> list[int]:
+    """Ids that end with EOS, with 1 to `edits` of them replaced, inserted or left out.
+
+    Args:
+        chances: (T, V), probability of each token at each place, given those before it.
+    """
+    spelt = list(zip(ids, range(len(ids)), strict=True))  # each token with the place it came from
+    for _ in range(int(rng.integers(1, edits + 1))):
+        i = int(rng.integers(len(spelt)))
+        token, place = spelt[i]
+        kind = "insert" if token == EOS else ("replace", "replace", "insert", "remove")[int(rng.integers(4))]
+        weights = chances[place].astype(np.float64)
+        weights[[PAD, BOS, EOS, token]] = 0.0
+        if kind == "remove":
+            del spelt[i]
+        elif (total := weights.sum()) > 0:
+            new = int(rng.choice(len(weights), p=weights / total))
+            spelt[i : i + (kind == "replace")] = [(new, place)]
+    return [token for token, _ in spelt]
 
 
 def spherical(a: Points, b: Points, shares: np.ndarray[Any, np.dtype[np.float64]]) -> Points:

@@ -58,18 +58,28 @@ class GRUDecoder(nn.Module):
     ) -> Tensor:
         """log p(tokens | z) under teacher forcing, (B,) nats, for tokens (B, T) and z (B, Z); padding is free."""
         targets = tokens.t().contiguous()  # (T, B)
-        inputs = functional.pad(targets[:-1], (0, 0, 1, 0), value=BOS)
+        logits = self.logits(tokens, z, condition, generator, low)
+        nll = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="none")
+        return -nll.view_as(targets).sum(0)
+
+    def logits(
+        self,
+        tokens: Tensor,
+        z: Tensor,
+        condition: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        low: bool = False,
+    ) -> Tensor:
+        """Logits of every token of (B, T), given z (B, Z) and the tokens before it: (T, B, V) float32."""
+        inputs = functional.pad(tokens.t()[:-1], (0, 0, 1, 0), value=BOS)
         if self.training and self.token_dropout > 0:
             dropped = torch.rand(inputs.shape, generator=generator, device=inputs.device) < self.token_dropout
             inputs = inputs.masked_fill(dropped & (inputs != BOS), PAD)
         static = _static(z, condition)
         states = self.gru(inputs, static, torch.tanh(self.initial(static)), low)
         with torch.autocast(z.device.type, torch.bfloat16, enabled=low):
-            logits = self.output(states)  # (T, B, V)
-        nll = functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="none"
-        )
-        return -nll.view_as(targets).sum(0)
+            logits: Tensor = self.output(states)
+        return logits.float()
 
     def begin(self, z: Tensor, condition: Tensor | None = None) -> DecoderState:
         """State before the first token, for z (B, Z)."""

@@ -119,10 +119,17 @@ def sift(
     and without radicals."""
     found: dict[str, tuple[Candidate, Chem.Mol]] = {}
     for candidate in candidates:
+        if candidate.smiles in found or known(candidate.smiles):  # most are canonical already: no need to parse
+            continue
         mol = parse(candidate.smiles)
-        if mol is None or any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
+        if mol is None or has_radicals(mol, candidate.smiles):
             continue
         smiles = Chem.MolToSmiles(mol)
         if smiles not in found and not known(smiles) and accept(mol):
             found[smiles] = (Candidate(smiles, candidate.origin), mol)
     return [c for c, _ in found.values()], [m for _, m in found.values()]
+
+
+def has_radicals(mol: Chem.Mol, smiles: str) -> bool:
+    """Whether an atom of `mol`, parsed from `smiles`, has unpaired electrons; SMILES say so in brackets only."""
+    return "[" in smiles and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())

@@ -23,6 +23,8 @@ from molvae.search.surrogate import CountFingerprint, Posterior, TanimotoGP
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
+_NOTHING = sparse.csr_matrix((0, 0))
+
 
 @dataclass(frozen=True)
 class InnerSearch:
@@ -81,6 +83,7 @@ class BayesianSearch(Search):
         self.inner = inner or InnerSearch()
         self.library = tuple(library)
         self._seen: dict[str, sparse.csr_matrix] = {}
+        self._reserve: tuple[dict[str, int], sparse.csr_matrix] = ({}, _NOTHING)
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
         mols = {i: mol for i, s in enumerate(smiles) if (mol := parse(s)) is not None and np.isfinite(values[i])}
@@ -99,7 +102,7 @@ class BayesianSearch(Search):
         if elite:
             belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
-        self._add(pool, standing, scorer, [Candidate(*entry.split(" ", 1)) for entry in self._noted])
+        self._take_up_reserve(pool, standing, scorer)
         if self.library:
             chosen = rng.choice(len(self.library), size=min(self.inner.immigrants, len(self.library)), replace=False)
             self._add(pool, standing, scorer, [Candidate(self.library[int(i)], "library") for i in chosen])
@@ -109,15 +112,37 @@ class BayesianSearch(Search):
             parents = Parents(tuple(ranked), self.inner.rank_offset)
             self._add(pool, standing, scorer, self._candidates(parents, counts, rng))
         picked = pool.pick(n, lambda: self.acquisition.draw(best, rng), scorer)
-        left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))
-        self._note = [f"{c.smiles} {c.origin}" for c in left[: self.inner.reserve]]
+        left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))[: self.inner.reserve]
+        self._note = [f"{c.smiles} {c.origin}" for c in left]
+        self._reserve = ({c.smiles: row for row, c in enumerate(left)}, pool.fingerprints(left))
         return picked
+
+    def _take_up_reserve(self, pool: _Pool, standing: dict[str, float], scorer: Scorer) -> None:
+        """Add what the last batch left; a search that was replayed has its names only, and parses them again."""
+        rows, fingerprints = self._reserve
+        noted = [Candidate(*entry.split(" ", 1)) for entry in self._noted]
+        if rows.keys() >= {c.smiles for c in noted}:
+            candidates = [c for c in noted if c.smiles not in self.values]
+            self._rank(pool, standing, scorer, candidates, fingerprints[[rows[c.smiles] for c in candidates]])
+        else:
+            self._add(pool, standing, scorer, noted)
 
     def _add(self, pool: _Pool, standing: dict[str, float], scorer: Scorer, drawn: list[Candidate]) -> None:
         """Sift candidates and take the good ones into the pool, with their acquisition values in `standing`."""
         candidates, mols = sift(drawn, lambda s: s in self.values or s in pool.index, self.accept)
+        self._rank(pool, standing, scorer, candidates, self.fingerprint(mols))
+
+    def _rank(
+        self,
+        pool: _Pool,
+        standing: dict[str, float],
+        scorer: Scorer,
+        candidates: list[Candidate],
+        fingerprints: sparse.csr_matrix,
+    ) -> None:
+        """Take new candidates into the pool, with their acquisition values in `standing`."""
         if candidates:
-            scores = scorer(pool.add(candidates, self.fingerprint(mols)))
+            scores = scorer(pool.add(candidates, fingerprints))
             standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
 
     def _plan(self, rng: np.random.Generator) -> list[list[int]]:
@@ -145,7 +170,7 @@ class _Pool:
 
     def __init__(self, surrogate: TanimotoGP) -> None:
         self.surrogate = surrogate
-        self.index: dict[str, int] = {}
+        self.index: dict[str, int] = {}  # SMILES to row
         self.candidates: list[Candidate] = []
         self._beliefs: list[Posterior] = []
 
@@ -153,8 +178,13 @@ class _Pool:
         belief = self.surrogate.posterior(fingerprints)
         self._beliefs.append(belief)
         self.candidates += candidates
-        self.index.update({c.smiles: len(self.index) for c in candidates})
+        self.index.update({c.smiles: row for row, c in enumerate(candidates, len(self.index))})
         return belief
+
+    def fingerprints(self, candidates: Sequence[Candidate]) -> sparse.csr_matrix:
+        """Fingerprints of some of its candidates, (n, F)."""
+        rows = [self.index[c.smiles] for c in candidates]
+        return sparse.vstack([b.fingerprints for b in self._beliefs], format="csr")[rows] if rows else _NOTHING
 
     def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer) -> list[Candidate]:
         """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.

@@ -21,9 +21,9 @@ from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
     AcquisitionSpec,
+    DecoderEditsSpec,
     GraphCrossoverSpec,
     GraphMutationSpec,
-    InterpolationSpec,
     MaskCrossoverSpec,
     PerturbationSpec,
     ProposerSpec,
@@ -42,7 +42,7 @@ class SurrogateSpec(Spec):
 
     noise: float = Field(1e-4, gt=0)
     scaling: Scaling = "range"
-    radius: int = Field(3, ge=0)
+    radius: int = Field(2, ge=0)
     n_bits: int = Field(4096, ge=64)
     max_count: int = Field(16, ge=1)
 
@@ -60,12 +60,12 @@ class InnerSpec(Spec):
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
-    GraphMutationSpec(share=0.25),
-    GraphCrossoverSpec(share=0.25),
-    PerturbationSpec(share=0.2),
-    MaskCrossoverSpec(share=0.15),
-    InterpolationSpec(share=0.05),
-    StochasticDecodingSpec(share=0.1),
+    GraphMutationSpec(share=0.3),
+    GraphCrossoverSpec(share=0.2),
+    DecoderEditsSpec(share=0.3),
+    PerturbationSpec(share=0.08),
+    MaskCrossoverSpec(share=0.05),
+    StochasticDecodingSpec(share=0.07),
 )
 
 
@@ -81,7 +81,7 @@ class BayesianSpec(Spec):
     @property
     def needs_model(self) -> bool:
         """Whether a proposal goes by way of the latent space."""
-        return any(isinstance(spec.build(), LatentMove) for spec in self.proposers)
+        return any(spec.latent for spec in self.proposers)
 
     def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
         s = self.surrogate
@@ -105,13 +105,14 @@ class BayesianSpec(Spec):
 
     def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:
         """Structural proposers as they are; all latent moves together, so that they decode in one batch."""
-        built = [(spec.build(), spec.share) for spec in self.proposers]
+        if self.needs_model and model is None:
+            raise ConfigError("latent proposals need a model; give `weights`, or leave the latent proposers out")
+        space = None if model is None else LatentSpace(model)
+        built = [(spec.build(space), spec.share) for spec in self.proposers]
         proposers = [(part, share) for part, share in built if isinstance(part, Proposer)]
         moves = [(part, share) for part, share in built if isinstance(part, LatentMove)]
-        if moves:
-            if model is None:
-                raise ConfigError("latent proposals need a model; give `weights`, or leave the latent proposers out")
-            proposers.append((LatentProposals(LatentSpace(model), moves), sum(share for _, share in moves)))
+        if space is not None and moves:
+            proposers.append((LatentProposals(space, moves), sum(share for _, share in moves)))
         return proposers
 
 

@@ -34,6 +34,12 @@ class LatentModel(Protocol):
         """SMILES of latent points (N, Z); None where the decoder spells no molecule."""
         ...
 
+    def redraw(
+        self, smiles: Sequence[str], z: Points, copies: int = ..., edits: int = ..., rng: Any = ...
+    ) -> list[list[str]]:
+        """For each molecule `copies` variants, in which the decoder at z (N, Z) has rewritten a few tokens."""
+        ...
+
     def sample(self, n: int, temperature: Any = ..., *, rng: Any = ...) -> list[str]:
         """`n` molecules from the prior."""
         ...
@@ -176,3 +182,32 @@ class LatentProposals(Proposer):
         decoding = np.random.default_rng(rng.integers(2**63))
         decoded = self.space.model.decode(np.concatenate(points), temperature=temperature, rng=decoding)
         return [Candidate(s, origin) for s, origin in zip(decoded, origins, strict=True) if s is not None]
+
+
+class DecoderEdits(Proposer):
+    """A few tokens of a parent redrawn from the decoder's distribution at a point near the parent's.
+
+    Decoding a latent point gives a relative of the parent only where the model reconstructs the parent, which it
+    seldom does for the unusual molecules that a search arrives at; here the parent's own tokens are kept but for a few.
+
+    Args:
+        space: the model.
+        edits: changed tokens, at most.
+        scale: distance from the parent's point, in posterior standard deviations.
+        copies: variants of each parent drawn, which share its (costly) reading.
+    """
+
+    name = "decoder_edits"
+
+    def __init__(self, space: LatentSpace, edits: int = 3, scale: float = 0.5, copies: int = 6) -> None:
+        self.space, self.edits, self.scale, self.copies = space, edits, scale, copies
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        drawn = parents.draw(-(-n // self.copies), rng)
+        mean, std = self.space.posterior(drawn)
+        readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
+        points = mean[readable] + self.scale * std[readable] * rng.standard_normal(mean[readable].shape)
+        variants = self.space.model.redraw(
+            [drawn[int(i)] for i in readable], points.astype(np.float32), self.copies, self.edits, rng
+        )
+        return [Candidate(smiles, self.name) for family in variants for smiles in family][:n]

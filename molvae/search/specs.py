@@ -1,16 +1,22 @@
-"""Specs of proposers and acquisition functions: what may stand in a config under each `kind`, and what it builds."""
+"""Specs of proposers and acquisition functions: what may stand in a config under each `kind`, and what it builds.
+
+A proposer says whether it is `latent`: whether it goes by way of a model.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from molvae.core.config import Spec
+from molvae.core.errors import ConfigError
 from molvae.search import acquisition, structural
 from molvae.search.latent import (
+    DecoderEdits,
     Interpolation,
     LatentMove,
+    LatentSpace,
     MaskCrossover,
     Perturbation,
     PriorDraw,
@@ -25,10 +31,11 @@ class GraphMutationSpec(Spec):
     """Random edits of the molecular graph."""
 
     kind: Literal["graph_mutation"] = "graph_mutation"
+    latent: ClassVar[bool] = False
     share: Share = 1.0
     repeat: float = Field(0.3, ge=0, lt=1, description="probability of one more edit")
 
-    def build(self) -> Proposer:
+    def build(self, space: LatentSpace | None) -> Proposer:
         return structural.GraphMutation(self.repeat)
 
 
@@ -36,10 +43,11 @@ class GraphCrossoverSpec(Spec):
     """Parts of two molecular graphs joined."""
 
     kind: Literal["graph_crossover"] = "graph_crossover"
+    latent: ClassVar[bool] = False
     share: Share = 1.0
     mutation_rate: float = Field(0.1, ge=0, le=1)
 
-    def build(self) -> Proposer:
+    def build(self, space: LatentSpace | None) -> Proposer:
         return structural.GraphCrossover(self.mutation_rate)
 
 
@@ -47,10 +55,11 @@ class SelfiesEditsSpec(Spec):
     """Random edits of the SELFIES string."""
 
     kind: Literal["selfies_edits"] = "selfies_edits"
+    latent: ClassVar[bool] = False
     share: Share = 1.0
     edits: int = Field(3, ge=1)
 
-    def build(self) -> Proposer:
+    def build(self, space: LatentSpace | None) -> Proposer:
         return structural.SelfiesEdits(self.edits)
 
 
@@ -58,9 +67,10 @@ class SelfiesCrossoverSpec(Spec):
     """The beginning of one SELFIES string and the end of another."""
 
     kind: Literal["selfies_crossover"] = "selfies_crossover"
+    latent: ClassVar[bool] = False
     share: Share = 1.0
 
-    def build(self) -> Proposer:
+    def build(self, space: LatentSpace | None) -> Proposer:
         return structural.SelfiesCrossover()
 
 
@@ -68,10 +78,11 @@ class PerturbationSpec(Spec):
     """Latent noise, `scale` times the posterior's spread."""
 
     kind: Literal["latent_perturbation"] = "latent_perturbation"
+    latent: ClassVar[bool] = True
     share: Share = 1.0
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.3, 2.0)
 
-    def build(self) -> LatentMove:
+    def build(self, space: LatentSpace | None) -> LatentMove:
         return Perturbation(self.scale)
 
 
@@ -79,9 +90,10 @@ class MaskCrossoverSpec(Spec):
     """Each latent coordinate from one of two parents."""
 
     kind: Literal["latent_crossover"] = "latent_crossover"
+    latent: ClassVar[bool] = True
     share: Share = 1.0
 
-    def build(self) -> LatentMove:
+    def build(self, space: LatentSpace | None) -> LatentMove:
         return MaskCrossover()
 
 
@@ -89,9 +101,10 @@ class InterpolationSpec(Spec):
     """A latent point between two parents."""
 
     kind: Literal["latent_interpolation"] = "latent_interpolation"
+    latent: ClassVar[bool] = True
     share: Share = 1.0
 
-    def build(self) -> LatentMove:
+    def build(self, space: LatentSpace | None) -> LatentMove:
         return Interpolation()
 
 
@@ -99,20 +112,38 @@ class StochasticDecodingSpec(Spec):
     """The parent's latent point, tokens sampled."""
 
     kind: Literal["stochastic_decoding"] = "stochastic_decoding"
+    latent: ClassVar[bool] = True
     share: Share = 1.0
     temperature: float = Field(1.0, gt=0)
 
-    def build(self) -> LatentMove:
+    def build(self, space: LatentSpace | None) -> LatentMove:
         return StochasticDecoding(self.temperature)
+
+
+class DecoderEditsSpec(Spec):
+    """A few tokens of a parent redrawn by the decoder."""
+
+    kind: Literal["decoder_edits"] = "decoder_edits"
+    latent: ClassVar[bool] = True
+    share: Share = 1.0
+    edits: int = Field(3, ge=1, description="changed tokens, at most")
+    scale: float = Field(0.5, ge=0, description="of the latent point's distance, in posterior standard deviations")
+    copies: int = Field(6, ge=1, description="variants of each parent drawn")
+
+    def build(self, space: LatentSpace | None) -> Proposer:
+        if space is None:
+            raise ConfigError("decoder_edits needs a model; give `weights`, or leave it out")
+        return DecoderEdits(space, self.edits, self.scale, self.copies)
 
 
 class PriorDrawSpec(Spec):
     """A latent point from the prior."""
 
     kind: Literal["prior_draw"] = "prior_draw"
+    latent: ClassVar[bool] = True
     share: Share = 1.0
 
-    def build(self) -> LatentMove:
+    def build(self, space: LatentSpace | None) -> LatentMove:
         return PriorDraw()
 
 
@@ -125,7 +156,8 @@ ProposerSpec = Annotated[
     | MaskCrossoverSpec
     | InterpolationSpec
     | StochasticDecodingSpec
-    | PriorDrawSpec,
+    | PriorDrawSpec
+    | DecoderEditsSpec,
     Field(discriminator="kind"),
 ]
 

@@ -56,7 +56,7 @@ class CountFingerprint:
         max_count: larger counts are cut to this.
     """
 
-    radius: int = 3
+    radius: int = 2
     n_bits: int = 4096
     max_count: int = 16
 

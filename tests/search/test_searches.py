@@ -19,6 +19,7 @@ from molvae.search.config import BayesianSpec, InnerSpec, OptunaSpec, PriorSpec,
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
 from molvae.search.specs import (
+    DecoderEditsSpec,
     GraphCrossoverSpec,
     GraphMutationSpec,
     InterpolationSpec,
@@ -48,7 +49,7 @@ METHODS = {
 }
 PROPOSERS = (
     GraphMutationSpec(), GraphCrossoverSpec(), SelfiesEditsSpec(), SelfiesCrossoverSpec(), PerturbationSpec(),
-    MaskCrossoverSpec(), InterpolationSpec(), StochasticDecodingSpec(), PriorDrawSpec(),
+    MaskCrossoverSpec(), InterpolationSpec(), StochasticDecodingSpec(), PriorDrawSpec(), DecoderEditsSpec(),
 )  # fmt: skip
 Make = Callable[..., Search]
 
@@ -151,7 +152,7 @@ def test_misuse_raises(make: Make) -> None:
 @pytest.fixture(params=PROPOSERS, ids=lambda spec: spec.kind)
 def proposer(request: pytest.FixtureRequest, model: Any) -> Proposer:
     """Each kind of proposal."""
-    built = request.param.build()
+    built = request.param.build(LatentSpace(model))
     return LatentProposals(LatentSpace(model), [(built, 1.0)]) if isinstance(built, LatentMove) else built
 
 
