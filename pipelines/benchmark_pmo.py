@@ -8,7 +8,9 @@ A study names tasks, methods, seeds, the budget and the molecules to begin with 
 Start molecules count as calls, and nothing is scored outside the budget. Runs go to processes of one thread each. A
 finished run is a row of `data/results/pmo_BUDGET.csv` (columns: `pmo/results.py`); the same command goes on where it
 was stopped, also within a run. A row is of one config, one model and one start file: when these change, it is run
-again. Changes of the code do not show in a row's hash: `--fresh` runs again what is there.
+again. Changes of the code do not show in a row's hash: `--fresh` runs again what is there. In the end the tables are
+printed; those of a whole study, not narrowed, are written beside the results, `pmo_STUDY.md`, with two pictures,
+`pmo_STUDY_curves.svg` and `pmo_STUDY_sums.svg`. Published figures are those of `data/results/pmo_published.csv`.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ from pebble import ProcessExpired, ProcessPool
 
 from molvae.cli.faults import report_fault
 from molvae.core.config import load_config, parse_config
-from molvae.core.errors import ConfigError, MolvaeError
+from molvae.core.errors import ConfigError, DataError, MolvaeError
+from molvae.core.files import write_text
 from molvae.core.runtime import progress, usable_cpus
 from molvae.data.workers import follow_parent
 from pipelines.pmo.measure import code_version, run_job
+from pipelines.pmo.plots import bars, curves
 from pipelines.pmo.results import Row, add_row, read_rows
 from pipelines.pmo.study import Job, Study
+from pipelines.pmo.tables import Results, published, report
 
 RESULTS = Path("data/results")
 RUNS = Path("runs/pmo")
@@ -121,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study = narrowed(load_config(args.study, Study), args)
         out = args.out or RESULTS / f"pmo_{study.budget}.csv"
         failed = 0 if args.table_only else run_missing(study, args, out)
+        whole = args.tasks is None and args.methods is None and args.seeds is None
+        print(reported(study, args.study.stem, out, whole))
     except Exception as error:
         return report_fault(error)
     except KeyboardInterrupt:
@@ -139,6 +146,26 @@ def run_missing(study: Study, args: argparse.Namespace, out: Path) -> int:
             shutil.rmtree(args.runs / job.folder, ignore_errors=True)
     print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are there; results go to {out}", flush=True)
     return run_all(todo, args.runs, out, args.processes) if todo else 0
+
+
+def reported(study: Study, name: str, out: Path, whole: bool) -> str:
+    """The tables of what is there; of a whole study they are also written beside the results file, with pictures.
+
+    Raises:
+        DataError: the rows began with molecules of different files.
+    """
+    hashes = study.hashes()
+    rows = [r for r in read_rows(out).values() if r.config == hashes.get(r.method) and r.budget == study.budget]
+    rows = [r for r in rows if r.seed in study.seeds and r.task in study.tasks]
+    if len({r.start for r in rows}) > 1:
+        raise DataError(f"{out}: these runs began with different files; run the study again with one start file")
+    results, others = Results(rows, list(study.methods), study.tasks, study.budget), published(study.budget)
+    text = report(results, others, f"Study {name}")
+    if whole and results.common:
+        write_text(out.with_name(f"pmo_{name}.md"), text)
+        write_text(out.with_name(f"pmo_{name}_curves.svg"), curves(results))
+        write_text(out.with_name(f"pmo_{name}_sums.svg"), bars(results, others))
+    return text
 
 
 if __name__ == "__main__":
