@@ -85,7 +85,7 @@ def read_rows(path: Path) -> dict[Key, Row]:
     frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={"cpu_seconds": [""], "diversity": [""]})
     if list(frame.columns) != (names := [f.name for f in fields(Row)]):
         raise DataError(f"{path}: expected the columns {', '.join(names)}; move the file away, or name another: --out")
-    rows = [Row(**record) for record in frame.to_dict("records")]
+    rows = [Row(*values) for values in frame.itertuples(index=False, name=None)]
     return {row.key: row for row in rows}
 
 

@@ -156,8 +156,8 @@ class Study(Spec):
         for seed in self.seeds:
             for name, method in self.methods.items():
                 for task in self.tasks:
-                    about = {"config": hashes[name], "start_hash": start_hash, "overrides": self.overrides}
-                    yield Job(name, method, task, seed, self.budget, start, **about)
+                    about = start, hashes[name], start_hash, self.overrides
+                    yield Job(name, method, task, seed, self.budget, *about)
 
 
 @dataclass(frozen=True)

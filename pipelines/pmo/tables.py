@@ -138,15 +138,13 @@ def _published_sums(results: Results, others: pd.DataFrame) -> list[tuple[float,
 def by_task(results: Results) -> str:
     """A row a task, a column a method: mean ± standard deviation over seeds."""
     means = results.by_task()
-    spread = results.frame.pivot_table(MEASURE, "task", "method", "std").reindex(index=results.tasks)
+    spread = results.frame.pivot_table(MEASURE, "task", "method", "std", dropna=False)
+    spread = spread.reindex(index=results.tasks, columns=results.methods)
     rows = []
     for task in results.tasks:
-        best = means.loc[task].max()
-        cells = [
-            _cell(means.at[task, m], spread[m].get(task) if m in spread else None, means.at[task, m] == best)
-            for m in results.methods
-        ]
-        rows.append([task, *cells])
+        values, deviations = means.loc[task].tolist(), spread.loc[task].tolist()
+        best = max(value for value in values if not math.isnan(value))
+        rows.append([task, *(_cell(v, d, v == best) for v, d in zip(values, deviations, strict=True))])
     return markdown(["task", *results.methods], rows)
 
 
@@ -154,7 +152,11 @@ def published_by_task(results: Results, others: pd.DataFrame) -> str:
     """A row a task, a column a published method; those that scored ZINC outside the budget have a star."""
     starred = others.assign(method=others["method"] + others["prescreen"].map({"yes": "*", "no": ""}))
     table = starred.pivot_table(MEASURE, "task", "method", sort=False)
-    rows = [[t, *("" if pd.isna(v) else f"{v:.3f}" for v in table.loc[t])] for t in results.tasks if t in table.index]
+    rows = [
+        [t, *("" if math.isnan(v) else f"{v:.3f}" for v in table.loc[t].tolist())]
+        for t in results.tasks
+        if t in table.index
+    ]
     return markdown(["task", *map(str, table.columns)], rows)
 
 
@@ -202,11 +204,11 @@ def _with_spread(mean: float, by_seed: pd.Series[float]) -> str:
     return f"{mean:.3f} ± {by_seed.std():.3f}" if len(by_seed) > 1 else f"{mean:.3f}"
 
 
-def _cell(mean: float, spread: float | None, best: bool) -> str:
-    if pd.isna(mean):
+def _cell(mean: float, spread: float, best: bool) -> str:
+    if math.isnan(mean):
         return ""
     text = f"**{mean:.3f}**" if best else f"{mean:.3f}"
-    return text if spread is None or pd.isna(spread) else f"{text} ± {spread:.3f}"
+    return text if math.isnan(spread) else f"{text} ± {spread:.3f}"
 
 
 def _number(value: float) -> str:
