@@ -9,7 +9,7 @@ from html import escape
 import pandas as pd
 
 from molvae.report.charts import Chart, colour
-from pipelines.pmo.tables import MEASURE, Results
+from pipelines.pmo.tables import MEASURE, NEARLY_BINARY, Results
 
 WIDTH, HEIGHT, LEGEND = 640, 380, 190
 BAR, NAMES, FIGURES = 20, 230, 60  # height of a bar, space for names and figures beside them
@@ -47,15 +47,21 @@ def curve_of(results: Results, method: str) -> list[float]:
 
 
 def bars(results: Results, others: pd.DataFrame) -> str:
-    """Sums of AUC top-10 over the common tasks, the best first; hollow: ZINC was scored outside the budget."""
-    found = [(results.total(m, results.common), m, "measured") for m in results.methods]
+    """Sums of AUC top-10, the best first; hollow: ZINC was scored outside the budget.
+
+    Over the common tasks; without `NEARLY_BINARY` where a published method left it out.
+    """
+    given = {str(method): group.set_index("task") for method, group in others.groupby("method", sort=False)}
+    whole = all(set(results.common) <= set(group.index) for group in given.values())
+    tasks = results.common if whole else results.without_binary
+    found = [(results.total(m, tasks), m, "measured") for m in results.methods]
     kinds = {"yes": "prescreened", "no": "published"}
-    for method, group in others.groupby("method", sort=False):
-        values = group.set_index("task")[MEASURE]
-        if set(results.common) <= set(values.index):
-            found.append((float(values[results.common].sum()), str(method), kinds[group["prescreen"].iloc[0]]))
+    for method, group in given.items():
+        if set(tasks) <= set(group.index):
+            found.append((float(group.loc[tasks, MEASURE].sum()), method, kinds[group["prescreen"].iloc[0]]))
     found.sort(key=lambda bar: -bar[0])
-    marks = [f'<text x="8" y="18">Sum of AUC top-10 over {len(results.common)} tasks, {results.budget:,} calls</text>']
+    over = f"{len(tasks)} tasks" + ("" if whole else f" (without {NEARLY_BINARY})")
+    marks = [f'<text x="8" y="18">Sum of AUC top-10 over {over}, {results.budget:,} calls</text>']
     scale = (WIDTH + LEGEND - NAMES - FIGURES) / max(math.ceil(found[0][0]), 1)
     for i, (total, name, kind) in enumerate(found):
         marks += _bar(30 + i * (BAR + 6), name, total, kind, total * scale)

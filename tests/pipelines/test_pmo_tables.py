@@ -104,7 +104,8 @@ def test_pictures_are_whole(tmp_path: Path, budget: int) -> None:
     shown = ElementTree.fromstring(bars(results, published(budget)))
     lengths = [float(r.attrib["width"]) for r in shown.iter("{http://www.w3.org/2000/svg}rect")]
     assert lengths == sorted(lengths, reverse=True)
-    assert len(lengths) == {1000: 2, 10_000: 16, 150: 2}[budget]
+    assert len(lengths) == {1000: 3, 10_000: 16, 150: 2}[budget]
+    assert (budget == 1000) == ("without valsartan_smarts" in bars(results, published(budget)))
 
 
 def test_published_figures_are_whole_and_what_they_are_known_for() -> None:
