@@ -26,7 +26,7 @@ help:
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(INSTALL) -e '.[dev,tensorboard]'
+	$(INSTALL) -e '.[dev,tensorboard,peers]'
 	@touch $@
 
 demo: .venv/.installed

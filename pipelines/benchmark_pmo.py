@@ -1,150 +1,172 @@
-"""How many oracle calls does the search need on the RDKit-only tasks of PMO (Gao et al. 2022, arXiv:2206.12411)?
+"""How many oracle calls does a search need on the RDKit-only tasks of PMO (Gao et al. 2022, arXiv:2206.12411)?
 
-    python -m pipelines.benchmark_pmo --budget 1000
-    python -m pipelines.benchmark_pmo --budget 1000 --start ../shared/data/zinc250k.csv.gz --n-start 100
-    python -m pipelines.benchmark_pmo --methods configs/quickstart.toml configs/search/turbo.toml --tasks qed median1
+    python -m pipelines.benchmark_pmo configs/pmo/default_1000.toml
+    python -m pipelines.benchmark_pmo configs/pmo/peers_1000.toml --tasks qed median1 --seeds 0 --processes 2
+    python -m pipelines.benchmark_pmo configs/pmo/peers_1000.toml --table-only
 
-Every method is a config of `molvae optimise`; its oracle is exchanged for each task. Per task: AUC of the mean of the
-best 1, 10 and 100 over the budget, exactly as PMO computes it; then the sums. Start molecules count as calls. Scores of
-all 250,000 ZINC molecules are never used. Runs go to processes of one thread each; a finished run is a row of the CSV
-file, and the same command goes on where it was stopped, also within a run.
+A study names tasks, methods, seeds, the budget and the molecules to begin with (`pmo/study.py`); the options narrow it.
+Start molecules count as calls, and nothing is scored outside the budget. Runs go to processes of one thread each. A
+finished run is a row of `data/results/pmo_BUDGET.csv` (columns: `pmo/results.py`); the same command goes on where it
+was stopped, also within a run. A row is of one config, one model and one start file: when these change, it is run
+again. Changes of the code do not show in a row's hash: `--fresh` runs again what is there. In the end the tables are
+printed; those of a whole study, not narrowed, are written beside the results, `pmo_STUDY.md`, with two pictures,
+`pmo_STUDY_curves.svg` and `pmo_STUDY_sums.svg`. Published figures are those of `data/results/pmo_published.csv`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from concurrent.futures import as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-import pandas as pd
+from pebble import ProcessExpired, ProcessPool
 
-from molvae.core.config import load_config
-from molvae.core.errors import MolvaeError
-from molvae.core.files import atomic_path, read_json
+from molvae.cli.faults import report_fault
+from molvae.core.config import load_config, parse_config
+from molvae.core.errors import ConfigError, DataError, MolvaeError
+from molvae.core.files import write_text
 from molvae.core.runtime import progress, usable_cpus
-from molvae.oracles import PMO_TASKS
+from molvae.data.workers import follow_parent
+from pipelines.pmo.measure import code_version, run_job
+from pipelines.pmo.plots import bars, curves
+from pipelines.pmo.results import Row, add_row, read_rows
+from pipelines.pmo.study import Job, Study
+from pipelines.pmo.tables import Results, published, report
+
+RESULTS = Path("data/results")
+RUNS = Path("runs/pmo")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One search."""
-
-    method: str
-    task: str
-    seed: int
-    budget: int
-    start: str
-
-
-@dataclass(frozen=True)
-class Row(Job):
-    """What came of it; the AUC of each k over the budget, the mean of the final ten, wall time in seconds."""
-
-    auc_top1: float
-    auc_top10: float
-    auc_top100: float
-    top10_mean: float
-    seconds: float
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("study", type=Path, metavar="CONFIG", help="a file of configs/pmo")
+    found.add_argument("--tasks", nargs="+", metavar="TASK", help="only these")
+    found.add_argument("--methods", nargs="+", metavar="NAME", help="only these of the study")
+    found.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="these instead of the study's")
+    found.add_argument("--budget", type=int, help="calls of a run, instead of the study's")
+    found.add_argument("--start", type=Path, help="file of molecules to begin with, instead of the study's")
+    found.add_argument("--n-start", type=int, help="how many of them")
+    found.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of all searches")
+    found.add_argument("--processes", type=int, default=usable_cpus(), help="runs at the same time")
+    found.add_argument("--out", type=Path, help=f"results file, instead of {RESULTS}/pmo_BUDGET.csv")
+    found.add_argument("--runs", type=Path, default=RUNS, help="folder for the run directories")
+    found.add_argument("--fresh", action="store_true", help="run again what is there already")
+    found.add_argument("--table-only", action="store_true", help="run nothing, print what is there")
+    return found
 
 
-def run_job(job: Job, overrides: Sequence[str], directory: Path) -> Row:
-    """Run or continue one search; called in a process of its own."""
-    import torch
+def narrowed(study: Study, args: argparse.Namespace) -> Study:
+    """The study that the options ask for.
 
-    from molvae.search.config import OptimiseConfig
-    from molvae.search.run import run
-
-    torch.set_num_threads(1)
-    changes = ["oracle={kind='named'}", f"oracle.name={job.task}", f"seed={job.seed}", f"search.budget={job.budget}"]
-    config = load_config(job.method, OptimiseConfig, [*changes, *overrides])
-    run_dir = directory / f"{Path(job.method).stem}-{job.task}-{job.seed}-{job.budget}"
-    run(config, run_dir)
-    metrics = read_json(run_dir / "metrics.json")
-    return Row(**asdict(job), **{name: metrics[name] for name in Row.__annotations__})
-
-
-def jobs(args: argparse.Namespace) -> Iterator[Job]:
-    """All searches asked for."""
-    for method in args.methods:
-        for seed in args.seeds:
-            for task in args.tasks:
-                yield Job(method, task, seed, args.budget, str(args.start or ""))
+    Raises:
+        ConfigError: a task or a method is unknown.
+    """
+    unknown = sorted(set(args.methods or ()) - set(study.methods))
+    if unknown:
+        raise ConfigError(f"{args.study}: no method {', '.join(unknown)}; there are {', '.join(study.methods)}")
+    data = study.model_dump(mode="json", exclude_none=True)
+    asked = {"tasks": args.tasks, "seeds": args.seeds, "budget": args.budget}
+    data.update({key: value for key, value in asked.items() if value is not None})
+    data["methods"] = {name: m for name, m in data["methods"].items() if args.methods is None or name in args.methods}
+    start = {"file": args.start and str(args.start), "n": args.n_start}
+    data["start"].update({key: value for key, value in start.items() if value is not None})
+    data["overrides"] += args.set
+    return parse_config(data, Study, str(args.study))
 
 
-def finished(path: Path) -> dict[Job, Row]:
-    """The rows of an earlier call."""
-    if not path.exists():
-        return {}
-    frame = pd.read_csv(path, keep_default_na=False)
-    rows = [Row(**record) for record in frame.to_dict("records")]
-    return {Job(*(getattr(row, f.name) for f in fields(Job))): row for row in rows}
-
-
-def save(rows: Sequence[Row], path: Path) -> None:
-    """Write all rows, in a stable order."""
-    frame = pd.DataFrame([asdict(row) for row in rows]).sort_values(["method", "seed", "budget", "task"])
-    with atomic_path(path) as file:
-        frame.to_csv(file, index=False, float_format="%.6f")
-
-
-def summary(rows: Sequence[Row], tasks: Sequence[str]) -> str:
-    """A table for each method: the mean over seeds for each task, and the sums."""
-    frame = pd.DataFrame([asdict(row) for row in rows])
-    parts = []
-    for (method, budget), group in frame.groupby(["method", "budget"]):
-        columns = ["auc_top1", "auc_top10", "auc_top100", "top10_mean", "seconds"]
-        table = group.groupby("task")[columns].mean().reindex([t for t in tasks if t in set(group["task"])])
-        table.loc[f"sum of {len(table)}"] = table.sum()
-        seeds = sorted(set(group["seed"]))
-        parts.append(f"{method}, {budget} calls, seeds {seeds}\n{table.to_string(float_format='{:.3f}'.format)}")
-    return "\n\n".join(parts)
-
-
-def main() -> None:
-    """Parse the command line, run what is not there yet, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budget", type=int, default=1000, help="oracle calls a run")
-    parser.add_argument("--tasks", nargs="+", default=list(PMO_TASKS), choices=list(PMO_TASKS), metavar="TASK")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--methods", nargs="+", default=["configs/quickstart.toml"], metavar="CONFIG")
-    parser.add_argument("--start", type=Path, help="file of molecules to begin with, instead of samples of the model")
-    parser.add_argument("--n-start", type=int, help="how many of them")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the configs")
-    parser.add_argument("--processes", type=int, default=usable_cpus())
-    parser.add_argument("--out", type=Path, default=Path("runs/pmo"), help="folder for the runs and results.csv")
-    args = parser.parse_args()
-    overrides = [*args.set]
-    if args.start:
-        overrides.append(f"search.start.file='{args.start}'")
-    if args.n_start:
-        overrides.append(f"search.start.n={args.n_start}")
-    table = args.out / "results.csv"
-    done = finished(table)
-    todo = [job for job in jobs(args) if job not in done]
+def run_all(jobs: Sequence[Job], runs: Path, out: Path, processes: int) -> int:
+    """Run jobs in processes of their own and record each that is finished; returns how many failed."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes: one core each
-    with (
-        ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
-        progress(len(todo), "PMO", "runs") as bar,
-    ):
-        futures = {pool.submit(run_job, job, overrides, args.out): job for job in todo}
-        for future in as_completed(futures):
-            try:
-                row = future.result()
-            except MolvaeError as error:  # the other runs go on; the same command tries this one again
-                print(f"{futures[future].task}: {error}", file=sys.stderr, flush=True)
-                continue
-            done[Job(*(getattr(row, f.name) for f in fields(Job)))] = row
-            save(list(done.values()), table)
-            print(f"{row.task}: AUC top-10 {row.auc_top10:.4f}, {row.seconds:.0f} s", flush=True)
-            bar.advance()
-    wanted = set(jobs(args))
-    print(summary([row for job, row in done.items() if job in wanted], args.tasks))
+    code, failed = code_version(), 0
+    pool = ProcessPool(
+        processes,
+        max_tasks=1,  # a fresh process for each run: its peak memory is the run's
+        initializer=follow_parent,
+        initargs=[os.getpid()],
+        context=get_context("spawn"),
+    )
+    with pool, progress(len(jobs), "PMO", "runs") as bar:
+        futures = {pool.schedule(run_job, args=[job, runs, code]): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                job = futures[future]
+                try:
+                    row = future.result()
+                except (MolvaeError, ProcessExpired) as error:  # the other runs go on
+                    failed += 1
+                    print(f"{job.method}, {job.task}, seed {job.seed}: {error}", file=sys.stderr, flush=True)
+                    continue
+                add_row(row, out)
+                print(said(row), flush=True)
+                bar.advance()
+        except BaseException:
+            pool.stop()  # every run continues from its ledger
+            raise
+    return failed
+
+
+def said(row: Row) -> str:
+    """One line for a finished run."""
+    return (
+        f"{row.method}, {row.task}, seed {row.seed}: AUC top-10 {row.auc_top10:.4f}, "
+        f"best ten {row.top10_mean:.4f}, {row.seconds:.0f} s, {row.peak_mib} MiB"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is not there yet; returns the exit code."""
+    args = parser().parse_args(arguments)
+    try:
+        study = narrowed(load_config(args.study, Study), args)
+        out = args.out or RESULTS / f"pmo_{study.budget}.csv"
+        failed = 0 if args.table_only else run_missing(study, args, out)
+        whole = args.tasks is None and args.methods is None and args.seeds is None
+        print(reported(study, args.study.stem, out, whole))
+    except Exception as error:
+        return report_fault(error)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
+
+
+def run_missing(study: Study, args: argparse.Namespace, out: Path) -> int:
+    """Run the jobs of the study that have no row yet; returns how many failed."""
+    rows = read_rows(out)
+    jobs = list(study.jobs())
+    todo = [job for job in jobs if args.fresh or not any(row.of(job) for row in rows.values())]
+    if args.fresh:
+        for job in todo:
+            shutil.rmtree(args.runs / job.folder, ignore_errors=True)
+    print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are there; results go to {out}", flush=True)
+    return run_all(todo, args.runs, out, args.processes) if todo else 0
+
+
+def reported(study: Study, name: str, out: Path, whole: bool) -> str:
+    """The tables of what is there; of a whole study they are also written beside the results file, with pictures.
+
+    Raises:
+        DataError: the rows began with molecules of different files.
+    """
+    hashes = study.hashes()
+    rows = [r for r in read_rows(out).values() if r.config == hashes.get(r.method) and r.budget == study.budget]
+    rows = [r for r in rows if r.seed in study.seeds and r.task in study.tasks]
+    if len({r.start for r in rows}) > 1:
+        raise DataError(f"{out}: these runs began with different files; run the study again with one start file")
+    results, others = Results(rows, list(study.methods), study.tasks, study.budget), published(study.budget)
+    text = report(results, others, f"Study {name}")
+    if whole and results.common:
+        write_text(out.with_name(f"pmo_{name}.md"), text)
+        write_text(out.with_name(f"pmo_{name}_curves.svg"), curves(results))
+        write_text(out.with_name(f"pmo_{name}_sums.svg"), bars(results, others))
+    return text
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,10 +15,15 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
 
 def spec_of(path: Path) -> type[Spec]:
     """Which command a config is for shows in its sections."""
-    if "oracle" in tomllib.loads(path.read_text(encoding="utf-8")):
+    sections = tomllib.loads(path.read_text(encoding="utf-8"))
+    if "oracle" in sections:
         from molvae.search.config import OptimiseConfig
 
         return OptimiseConfig
+    if "methods" in sections:
+        from pipelines.pmo.study import Study
+
+        return Study
     from molvae.training.config import TrainConfig
 
     return TrainConfig

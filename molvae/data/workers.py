@@ -53,7 +53,7 @@ def map_batches(
             yield index, work(rows, {})
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
-    with ProcessPool(workers, initializer=_follow_parent, initargs=[os.getpid()], context=context) as pool:
+    with ProcessPool(workers, initializer=follow_parent, initargs=[os.getpid()], context=context) as pool:
         try:
             _check_start(pool)
             limits = base_seconds, seconds_per_row
@@ -141,7 +141,7 @@ def _check_start(pool: ProcessPool) -> None:
         ) from error
 
 
-def _follow_parent(parent: int) -> None:
+def follow_parent(parent: int) -> None:
     """End this worker when its parent is gone: a parent ended by `kill -9` cannot do it."""
 
     def watch() -> None:

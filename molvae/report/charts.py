@@ -52,9 +52,9 @@ class Chart:
             place = f'cx="{self._x(a):.1f}" cy="{self._y(b):.1f}" r="{radius}"'
             self._marks.append(f'<circle {place} {paint} data-row="{row}"/>')
 
-    def svg(self) -> str:
-        """The finished picture."""
-        head = f'<svg class="chart" viewBox="0 0 {self._width} {self._height}" role="img">'
+    def svg(self, attributes: str = "") -> str:
+        """The finished picture; `attributes` of its element are for one that is placed within another picture."""
+        head = f'<svg class="chart" {attributes} viewBox="0 0 {self._width} {self._height}" role="img">'
         return head + "".join(self._axes + self._marks) + "</svg>"
 
     def _x(self, value: float) -> float:
