@@ -22,7 +22,6 @@ from molvae.core.runtime import fingerprint
 from molvae.oracles import PMO_TASKS
 from molvae.oracles.config import NamedSpec
 from molvae.search.config import BayesianSpec, OptimiseConfig, StartSpec
-from molvae.search.latent import LatentMove
 
 HASH_LENGTH = 12  # hex digits: two configs of one study never share them
 
@@ -187,7 +186,7 @@ class Job:
 
 
 def _part(proposer: Any) -> Part:
-    return "latent" if isinstance(proposer.build(), LatentMove) else "structural"
+    return "latent" if proposer.latent else "structural"
 
 
 def _fingerprint_of(weights: str) -> str:

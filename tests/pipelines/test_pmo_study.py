@@ -10,7 +10,6 @@ from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError
 from molvae.oracles import PMO_TASKS
 from molvae.search.config import BayesianSpec
-from molvae.search.latent import LatentMove
 from pipelines import benchmark_pmo
 from pipelines.pmo.study import SearchMethod, Study
 
@@ -88,7 +87,7 @@ def test_leaving_a_part_out() -> None:
     def latent(without: list[str]) -> list[bool]:
         method = SearchMethod(config=Path(QUICKSTART), without=tuple(without)).resolved().method  # type: ignore[arg-type]
         assert isinstance(method, BayesianSpec)
-        return [isinstance(spec.build(), LatentMove) for spec in method.proposers]
+        return [spec.latent for spec in method.proposers]
 
     assert set(latent([])) == {True, False}
     assert set(latent(["latent"])) == {False}
