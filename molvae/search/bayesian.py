@@ -42,7 +42,7 @@ class InnerSearch:
     """
 
     generations: int = 4
-    candidates: int = 40
+    candidates: int = 30
     parents: int = 100
     rank_offset: float = 0.05
     reserve: int = 100

@@ -51,7 +51,7 @@ class InnerSpec(Spec):
     """The inner search, free of oracle calls; see `InnerSearch`."""
 
     generations: int = Field(4, ge=1)
-    candidates: int = Field(40, ge=1, description="proposals a generation")
+    candidates: int = Field(30, ge=1, description="proposals a generation")
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
     reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")

@@ -198,6 +198,7 @@ class DecoderEdits(Proposer):
     """
 
     name = "decoder_edits"
+    at_once = True
 
     def __init__(self, space: LatentSpace, edits: int = 3, scale: float = 0.5, copies: int = 6) -> None:
         self.space, self.edits, self.scale, self.copies = space, edits, scale, copies
