@@ -64,7 +64,7 @@ class StudyCrew(Crew):
     ) -> None:
         self.spec, self.ahead, self._known = spec, ahead, known
         address = postgresql_address(spec.storage)
-        self.study, self._held = open_as_coordinator(address, spec.study or name, terms, search, fresh)
+        self.study, self._lock = open_as_coordinator(address, spec.study or name, terms, search, fresh)
         self._given_out: set[str] = set()  # scores that `finished` has returned
         self._looked_for_lost = -math.inf
         self._state = self._look()
@@ -132,8 +132,7 @@ class StudyCrew(Crew):
         persistently(lambda: self.study.say(**{OVER: True}))
 
     def close(self) -> None:
-        self._held.close()
-        self._held.engine.dispose()  # the lock is the connection's
+        self._lock.dispose()
         self.study.storage.engine.dispose()
 
 

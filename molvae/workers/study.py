@@ -15,7 +15,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +28,7 @@ from molvae.workers.spec import postgresql_address
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
 log = logging.getLogger(__name__)
 
@@ -214,10 +215,8 @@ class SharedStudy:
             return
 
 
-def open_as_coordinator(
-    address: str, name: str, terms: Terms, search: str, fresh: bool
-) -> tuple[SharedStudy, Connection]:
-    """Create the study or take it up again; also the connection whose end lets another coordinator in.
+def open_as_coordinator(address: str, name: str, terms: Terms, search: str, fresh: bool) -> tuple[SharedStudy, Engine]:
+    """Create the study or take it up again; also what must be disposed of to let another coordinator in.
 
     Args:
         search: what tells this search from others, such as the hash of its config.
@@ -227,30 +226,48 @@ def open_as_coordinator(
         ConfigError: the study belongs to another search, or another coordinator is at work.
     """
     import optuna
+
+    lock = connect(address)
+    try:
+        with _only_coordinator(lock, name):
+            storage = _storage(address, terms, create=True)
+        if fresh and name in optuna.get_all_study_names(storage):
+            optuna.delete_study(study_name=name, storage=storage)
+        optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+        study = SharedStudy(storage, name)
+        if study.attributes.get(SEARCH, search) != search:
+            raise ConfigError(
+                f"the study {name!r} in the storage belongs to a search with another config; "
+                "choose another search.distributed.study, or --fresh to begin anew and lose it"
+            )
+        study.say(**{SEARCH: search, OVER: None, TERMS: asdict(terms)})
+    except BaseException:
+        lock.dispose()
+        raise
+    return study, lock
+
+
+@contextmanager
+def _only_coordinator(lock: Engine, name: str) -> Iterator[None]:
+    """Take the study's lock, which lasts until `lock` is disposed of or this process dies; while entered, no other
+    process makes tables.
+
+    Raises:
+        ConfigError: another coordinator has it.
+    """
     from sqlalchemy import text
 
-    engine = connect(address)
-    held = persistently(engine.connect, 30)
-    # a coordinator whose machine is gone must not hold the lock for the two hours that TCP waits by default
-    for setting in ("idle = 20", "interval = 5", "count = 3"):
-        held.execute(text(f"SET tcp_keepalives_{setting}"))
-    if not held.execute(text("SELECT pg_try_advisory_lock(hashtext(:name))"), {"name": f"molvae {name}"}).scalar():
-        raise ConfigError(f"the study {name!r} has a coordinator already; stop it, or choose another study name")
-    held.execute(text("SELECT pg_advisory_lock(hashtext('molvae creates tables'))"))  # several at once would clash
-    storage = _storage(address, terms, create=True)
-    held.execute(text("SELECT pg_advisory_unlock(hashtext('molvae creates tables'))"))
-    held.commit()
-    if fresh and name in optuna.get_all_study_names(storage):
-        optuna.delete_study(study_name=name, storage=storage)
-    optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-    study = SharedStudy(storage, name)
-    if study.attributes.get(SEARCH, search) != search:
-        raise ConfigError(
-            f"the study {name!r} in the storage belongs to a search with another config; "
-            "choose another search.distributed.study, or --fresh to begin anew and lose it"
-        )
-    study.say(**{SEARCH: search, OVER: None, TERMS: asdict(terms)})
-    return study, held
+    with persistently(lock.connect, 30) as connection:  # goes back to the pool, and stays open there, with its locks
+        # a coordinator whose machine is gone must not hold the lock for the two hours that TCP waits by default
+        for setting in ("idle = 20", "interval = 5", "count = 3"):
+            connection.execute(text(f"SET tcp_keepalives_{setting}"))
+        took = text("SELECT pg_try_advisory_lock(hashtext(:name))")
+        if not connection.execute(took, {"name": f"molvae {name}"}).scalar():
+            raise ConfigError(f"the study {name!r} has a coordinator already; stop it, or choose another study name")
+        connection.execute(text("SELECT pg_advisory_lock(hashtext('molvae creates tables'))"))
+        yield
+        connection.execute(text("SELECT pg_advisory_unlock(hashtext('molvae creates tables'))"))
+        connection.commit()
 
 
 def open_as_worker(engine: Engine, address: str, name: str | None) -> SharedStudy | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -48,8 +49,7 @@ def server() -> Iterator[str]:
         _wait_for(port, process)
         yield f"postgresql://molvae:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
-        process.send_signal(2)  # do not wait for clients
+        process.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
         process.wait(30)
         shutil.rmtree(place, ignore_errors=True)
 
