@@ -62,7 +62,7 @@ class LocalCrew(Crew):
         self._pending: dict[str, Task] = {}
         self._futures: dict[str, Future[None]] = {}
         self._results: queue.SimpleQueue[Scored | BaseException] = queue.SimpleQueue()
-        self._paused = threading.Event()
+        self._paused, self._closed = threading.Event(), threading.Event()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="oracle")
         if file is not None and file.exists():
             self.submit([Task(*entry) for entry in read_json(file) if not known(entry[0])])
@@ -95,7 +95,8 @@ class LocalCrew(Crew):
             value = float(finite_scores(self.oracle, [task.smiles])[0])
         except BaseException as error:  # handed to the main thread, which ends the run
             self._results.put(error)
-        else:
+            return
+        if not self._closed.is_set():  # else it was cut off, and NaN says nothing about the molecule
             self._results.put(Scored(task, value, time.perf_counter() - began))
 
     def finished(self, seconds: float) -> list[Scored]:
@@ -121,6 +122,7 @@ class LocalCrew(Crew):
 
     def close(self) -> None:
         self.pause()
+        self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         while not all(future.done() for future in self._futures.values()):
             self.oracle.close()  # ends what is being scored; one may have begun meanwhile, hence again

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from molvae.core.addresses import without_password
 from molvae.core.config import dump_config, load_config, parse_config
@@ -18,13 +19,15 @@ from molvae.workers.spec import DistributedSpec, postgresql_address
 from molvae.workers.study import LOST, SharedStudy, Terms, connect, open_as_worker, persistently
 from molvae.workers.worker import work
 
-TERMS = Terms({"kind": "named", "name": "qed"}, 60.0, "any", heartbeat_seconds=1, grace_seconds=2)
+TERMS = Terms({"kind": "named", "name": "qed"}, 60.0, "any", heartbeat_seconds=1, grace_seconds=600)
 
 
 @pytest.fixture
 def spec(postgres: str, request: pytest.FixtureRequest) -> DistributedSpec:
     """A study of its own for each test."""
-    return DistributedSpec(storage=postgres, study=request.node.name, heartbeat_seconds=1, grace_seconds=2, attempts=2)
+    return DistributedSpec(
+        storage=postgres, study=request.node.name, heartbeat_seconds=1, grace_seconds=600, attempts=2
+    )
 
 
 def joined(spec: DistributedSpec) -> SharedStudy:
@@ -34,6 +37,12 @@ def joined(spec: DistributedSpec) -> SharedStudy:
     engine.dispose()
     assert study is not None
     return study
+
+
+def grow_silent(study: SharedStudy) -> None:
+    """Let the last heartbeats be an hour ago."""
+    with study.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
 
 
 def test_each_molecule_is_won_by_one_worker(spec: DistributedSpec) -> None:
@@ -65,7 +74,10 @@ def test_lost_work_goes_back_and_a_late_worker_changes_nothing(spec: Distributed
         slow, quick = joined(spec), joined(spec)
         trial, _ = slow.claim() or (0, "")
         assert quick.claim() is None
-        deadline = time.monotonic() + 20
+        crew.finished(0)
+        assert quick.claim() is None
+        grow_silent(slow)
+        deadline = time.monotonic() + 60
         while (claimed := quick.claim()) is None and time.monotonic() < deadline:
             crew.finished(0.2)  # the coordinator notices the silence
         assert claimed == (trial, "CCO")
@@ -81,9 +93,10 @@ def test_a_molecule_that_loses_its_workers_is_given_up(spec: DistributedSpec) ->
         crew.submit([Task("CCO", "start")])
         study = joined(spec)
         results: list[float] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not results and time.monotonic() < deadline:
             study.claim()  # and nothing more is heard of this worker
+            grow_silent(study)
             results += [r.value for r in crew.finished(0.2)]
         assert len(results) == 1
         assert math.isnan(results[0])
@@ -94,10 +107,10 @@ def test_a_worker_that_says_it_is_alive_keeps_its_molecule(spec: DistributedSpec
         crew.submit([Task("CCO", "start")])
         study = joined(spec)
         trial, _ = study.claim() or (0, "")
-        for _ in range(8):
-            study.beat(trial)
-            assert crew.finished(0.5) == []
-        assert joined(spec).claim() is None
+        grow_silent(study)
+        study.beat(trial)
+        crew.study.give_back(attempts=2)
+        assert study.claim() is None
         assert study.finish(trial, math.nan)
         (result,) = crew.finished(5)
         assert math.isnan(result.value)
