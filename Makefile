@@ -26,7 +26,7 @@ help:
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(INSTALL) -e '.[dev,tensorboard,peers]'
+	$(INSTALL) -e '.[dev,distributed,peers,tensorboard]'
 	@touch $@
 
 demo: .venv/.installed

@@ -21,6 +21,7 @@ FLOORS = {
     "nn": 2,
     "oracles": 2,
     "model": 3,
+    "workers": 3,
     "generation": 4,
     "training": 4,
     "embedding": 5,
@@ -123,8 +124,9 @@ def test_the_command_line_and_the_top_package_start_light() -> None:
     assert loaded_by(["molvae.cli"], heavy) == ""
 
 
-def test_oracles_and_molecules_never_load_torch() -> None:
-    assert loaded_by(below("molvae.core", "molvae.chem", "molvae.tokens", "molvae.oracles"), ("torch",)) == ""
+def test_oracles_molecules_and_workers_never_load_torch() -> None:
+    packages = ("molvae.core", "molvae.chem", "molvae.tokens", "molvae.oracles", "molvae.workers")
+    assert loaded_by(below(*packages), ("torch",)) == ""
 
 
 def test_a_bare_gpu_node_can_train() -> None:

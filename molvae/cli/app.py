@@ -349,6 +349,29 @@ def doctor(model: Model = "zinc250k") -> None:
     raise typer.Exit(examine(model))
 
 
+@app.command()
+def worker(
+    storage: Annotated[
+        str | None, typer.Option(help="postgresql://USER@HOST/DATABASE  [default: $MOLVAE_STORAGE]")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="name of the study  [default: the only one there]")] = None,
+    idle_seconds: Annotated[float | None, typer.Option(help="leave after so long without work", min=0)] = None,
+) -> None:
+    """Score molecules for a search on another machine.
+
+    Start as many as you like, wherever the oracle runs; kill them when you like. They go when the search is over.
+    """
+    from molvae.core.errors import Interrupted
+    from molvae.core.runtime import StopFlag
+    from molvae.workers.worker import work
+
+    with StopFlag() as flag:
+        scored = work(storage, study, idle_seconds, lambda: flag.stopped)
+    if flag.stopped:
+        raise Interrupted(f"stopped after {scored:,} molecules")
+    print(f"{scored:,} molecules scored")
+
+
 def _report(run_dir: Path) -> None:
     """Write the report page; a page that fails never makes a run fail."""
     import logging

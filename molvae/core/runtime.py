@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from molvae.core.addresses import without_password
 from molvae.core.errors import DataError, DeviceError
 from molvae.core.files import sha256_file, sha256_text, write_json
 
@@ -275,7 +276,7 @@ def write_manifest(
         "device": str(device),
         "cpus": usable_cpus(),
         "platform": platform.platform(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_password(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "versions": versions(),
         "inputs": {name: {"path": str(p), "sha256": fingerprint(p)} for name, p in inputs.items()},
         **extra,

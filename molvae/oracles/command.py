@@ -76,6 +76,7 @@ class CommandOracle(Oracle):
         self.stderr_path = None if stderr_path is None else Path(stderr_path)
         self.name = name or Path(self.command[0]).stem
         self.parameters = {"command": self.command, "version": version}
+        self._live: set[subprocess.Popen[bytes]] = set()
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         smiles = as_list(smiles)
@@ -119,6 +120,7 @@ class CommandOracle(Oracle):
             except OSError as error:
                 raise OracleError(f"oracle {self.name}: cannot run {self.command[0]!r}: {error.strerror}") from error
             assert process.stdout is not None
+            self._live.add(process)
             try:
                 found, reason = self._read(LineReader(process.stdout.fileno(), _LONGEST_LINE), set(smiles))
                 if reason is None:
@@ -128,6 +130,7 @@ class CommandOracle(Oracle):
                 reason = "the command closed its output and did not end"
             finally:
                 kill_group(process)
+                self._live.discard(process)
                 process.stdout.close()
             if len(found) < len(smiles):
                 reason += _tail(errors)
@@ -179,6 +182,11 @@ class CommandOracle(Oracle):
             log_failure(self.name, smiles, f"the command's value is {value!r:.200}")
             return nan
         return numbers.tolist()
+
+    def close(self) -> None:
+        """End the commands that run on behalf of other threads."""
+        for process in list(self._live):
+            kill_group(process)
 
     def _stderr(self) -> BinaryIO:
         if self.stderr_path is None:

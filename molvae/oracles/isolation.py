@@ -147,7 +147,8 @@ class ParallelOracle(Oracle):
     """Another oracle, run in `workers` processes with a time-out for each molecule.
 
     A molecule on which the oracle crashes, hangs or raises is NaN, and is logged; the others are not touched. Values
-    and order are the same for any number of workers.
+    and order are the same for any number of workers. Several threads may call it at once; they share
+    the workers.
 
     Args:
         inner: the oracle; it is sent to the workers once.
@@ -181,18 +182,18 @@ class ParallelOracle(Oracle):
         chunks = [smiles[start : start + self.chunk] for start in range(0, len(smiles), self.chunk)]
         if not chunks:
             return unscored(0, self.n_objectives)
-        self._stopping = False
-        if self.workers == 1:
+        if self.workers == 1 or len(chunks) == 1:
             return np.concatenate([self._score(chunk) for chunk in chunks])
-        with ThreadPoolExecutor(self.workers) as threads:
-            jobs = [threads.submit(self._score, chunk) for chunk in chunks]
-            try:
-                return np.concatenate([job.result() for job in jobs])
-            except BaseException:  # Ctrl-C: do not wait for what hangs
-                self._stopping = True
-                for worker in list(self._live):
-                    kill_group(worker.process)
-                raise
+        try:
+            with ThreadPoolExecutor(self.workers) as threads:
+                jobs = [threads.submit(self._score, chunk) for chunk in chunks]
+                try:
+                    return np.concatenate([job.result() for job in jobs])
+                except BaseException:  # Ctrl-C: do not wait for what hangs
+                    self._stop()
+                    raise
+        finally:
+            self._stopping = False
 
     def _score(self, smiles: list[str]) -> FloatArray:
         """One chunk; never raises on account of a molecule."""
@@ -203,6 +204,8 @@ class ParallelOracle(Oracle):
             if worker is None:
                 worker = _Worker(self._payload)
                 self._live.add(worker)
+                if self._stopping:  # it was not yet among the living when `_stop` looked
+                    raise _Failed("stopped")
             answer = worker.score(smiles, self.timeout_seconds * len(smiles))
             reason = answer.get("error")
         except _Failed as failure:
@@ -218,6 +221,8 @@ class ParallelOracle(Oracle):
             for line in answer["log"]:
                 log.warning("%s", line)
             return np.asarray(answer["values"], dtype=float)
+        if self._stopping:
+            return unscored(len(smiles), self.n_objectives)
         if len(smiles) == 1:
             log_failure(self.name, smiles[0], reason)
             return unscored(1, self.n_objectives)
@@ -229,14 +234,22 @@ class ParallelOracle(Oracle):
             self._live.discard(worker)
             worker.close()
 
+    def _stop(self) -> None:
+        """Let every molecule that is being scored, or waits in a call under way, be NaN at once."""
+        self._stopping = True
+        for worker in list(self._live):
+            kill_group(worker.process)
+
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         return self.inner.components(smiles)
 
     def close(self) -> None:
-        """End the processes; calling the oracle again starts new ones."""
+        """End the processes, and calls of other threads with them; calling the oracle again starts new ones."""
+        self._stop()
         for worker in [self._idle.get() for _ in range(self.workers)]:
             self._discard(worker)
             self._idle.put(None)
+        self._stopping = False
         self.inner.close()
 
 

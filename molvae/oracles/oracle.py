@@ -20,7 +20,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.core.errors import MoleculeError
+from molvae.core.errors import MoleculeError, OracleError
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,24 @@ def as_list(smiles: Sequence[str]) -> list[str]:
 def unscored(n: int, n_objectives: int) -> FloatArray:
     """NaN for every molecule: (N,), or (N, Q)."""
     return np.full(n if n_objectives == 1 else (n, n_objectives), np.nan)
+
+
+def finite_scores(oracle: Oracle, smiles: Sequence[str]) -> FloatArray:
+    """Scores of `smiles`, (N,) or (N, Q), checked: infinities are refused, logged, and become NaN.
+
+    Raises:
+        OracleError: the oracle returned something else than a score for each molecule.
+    """
+    values = np.asarray(oracle(smiles), dtype=np.float64)
+    expected = unscored(len(smiles), oracle.n_objectives).shape
+    if values.shape != expected:
+        raise OracleError(
+            f"oracle {oracle.name}: expected {len(smiles)} scores, got an array of shape {values.shape}, not {expected}"
+        )
+    for s, value in zip(smiles, values, strict=True):
+        if np.isinf(value).any():
+            log.warning("oracle %s: %r scored %s, which is refused and recorded as a failure", oracle.name, s, value)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def log_failure(oracle: str, smiles: object, reason: str) -> None:

@@ -189,6 +189,8 @@ class CachedOracle(_ByMolecule):
     def _write(self, scored: Mapping[str, Any]) -> None:
         prefix = (self._key, rdkit.__version__)
         rows = [(*prefix, key, json.dumps(np.asarray(value).tolist())) for key, value in scored.items()]
+        if not rows:
+            return
         try:
             with self._lock:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -200,5 +202,5 @@ class CachedOracle(_ByMolecule):
                 self._database.rollback()
 
     def close(self) -> None:
+        super().close()  # first: a call of another thread that this ends still writes what it has
         self._database.close()
-        super().close()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,14 @@ from molvae.core.errors import DataError
 from molvae.search.proposals import Candidate
 
 START_STREAM = 2**32 - 1  # a random stream of its own, beside those of the batches
+PENDING_STREAM = 1  # not 0: numpy takes [seed, n, 0] for [seed, n]
 
 
 class Search(ABC):
     """Ask/tell over molecules; larger scores are better, NaN means "could not be scored".
+
+    Attributes:
+        awaited: the molecules that were pending at the last `ask`.
 
     Args:
         seed: of all randomness.
@@ -37,6 +42,7 @@ class Search(ABC):
         self.seed, self.accept = seed, accept
         self.start = [s for s in dict.fromkeys(canonical(s) for s in start) if s is not None]
         self.values: dict[str, float] = {}
+        self.awaited: tuple[str, ...] = ()
         self._told: list[dict[str, Any]] = []
         self._pending: tuple[int, list[Candidate]] | None = None
         self._note: list[str] = []  # of the last ask
@@ -52,20 +58,45 @@ class Search(ABC):
         """Number of batches told so far."""
         return len(self._told)
 
-    def ask(self, n: int) -> list[Candidate]:
+    def ask(self, n: int, pending: Sequence[str] = ()) -> list[Candidate]:
         """At most `n` distinct canonical molecules that were never told; fewer, or none, when no more can be found.
 
         Until the next `tell`, the same question has the same answer.
+
+        Args:
+            pending: canonical molecules that were asked for before and whose scores are on their way; they are not
+                proposed again, and a search that learns takes them into account.
         """
-        if self._pending is None or self._pending[0] != n:
-            waiting = [s for s in self.start if s not in self.values][:n]
-            self._note = []
+        awaited = tuple(s for s in dict.fromkeys(pending) if s not in self.values)
+        if self._pending is None or self._pending[0] != n or self.awaited != awaited:
+            if awaited:  # nothing may have been told since the last ask, whose note is not to be lost
+                self._noted = self._note or self._noted
+            self.awaited, self._note = awaited, []
+            waiting = [s for s in self.start if s not in self.values and s not in awaited][:n]
             if waiting:
                 found = [Candidate(s, "start") for s in waiting]
             else:
-                found = self._propose(n, np.random.default_rng([self.seed, self.batch]))
+                rng = self._stream()
+                with self._believing():
+                    found = self._propose(n, rng)
             self._pending = (n, found)
         return list(self._pending[1])
+
+    def _stream(self) -> np.random.Generator:
+        """The random stream of an ask: of its batch, or, while molecules are pending, of all that was asked for."""
+        if self.awaited:
+            return np.random.default_rng([self.seed, len(self.values) + len(self.awaited), PENDING_STREAM])
+        return np.random.default_rng([self.seed, self.batch])
+
+    @contextmanager
+    def _believing(self) -> Iterator[None]:
+        """While entered, awaited molecules are known; a search that learns adds what it believes of their scores."""
+        self.values.update(dict.fromkeys(self.awaited, math.nan))
+        try:
+            yield
+        finally:
+            for smiles in self.awaited:
+                del self.values[smiles]
 
     def tell(self, smiles: Sequence[str], values: Sequence[float]) -> None:
         """Learn the scores of a batch: asked for or not, finite or NaN (infinities count as NaN)."""
@@ -77,7 +108,9 @@ class Search(ABC):
         scores = [float(v) if math.isfinite(v) else math.nan for v in values]
         told = [None if math.isnan(v) else v for v in scores]
         self._told.append({"asked": asked, "smiles": list(smiles), "values": told, "note": self.note})
-        self._pending, self._noted, self._note = None, self._note, []
+        if asked:  # else told out of turn, and the note of the last ask still holds
+            self._noted = self._note
+        self._pending, self._note = None, []
         self.values.update(zip(smiles, scores, strict=True))
         self._observe(list(smiles), np.array(scores, dtype=np.float64))
 

@@ -119,9 +119,10 @@ class OptunaSearch(Search):
                     self._study.add_trial(
                         optuna.trial.create_trial(value=float(value), params=params, distributions=self._space)
                     )
-        for trial in self._open.values():  # asked for, but never told
-            self._finish(trial, math.nan)
-        self._open.clear()
+        if not self.awaited:
+            for trial in self._open.values():  # asked for, but never told
+                self._finish(trial, math.nan)
+            self._open.clear()
 
     def _finish(self, trial: optuna.Trial, value: float) -> None:
         from optuna.trial import TrialState

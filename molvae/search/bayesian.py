@@ -7,7 +7,8 @@ pick lowering the uncertainty of what resembles it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,15 @@ class BayesianSearch(Search):
             fingerprints = self.fingerprint(list(mols.values()))
             self.surrogate.append(fingerprints, values[keep])
             self._seen.update({smiles[i]: fingerprints[k] for k, i in enumerate(keep)})
+
+    @contextmanager
+    def _believing(self) -> Iterator[None]:
+        if not self.awaited:
+            yield
+            return
+        mols = [mol for mol in map(parse, self.awaited) if mol is not None]
+        with super()._believing(), self.surrogate.believing(self.fingerprint(mols)):
+            yield
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
         best = max((v for v in self.values.values() if np.isfinite(v)), default=0.0)

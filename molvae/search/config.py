@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from rdkit import Chem
 
 from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, SubstructureFilter
@@ -31,6 +31,7 @@ from molvae.search.specs import (
     UCBSpec,
 )
 from molvae.search.surrogate import CountFingerprint, Scaling, TanimotoGP
+from molvae.workers.spec import DistributedSpec
 
 LIBRARY_STREAM = 2**32 - 2  # a random stream of its own, beside those of the batches
 
@@ -217,6 +218,9 @@ class SearchSpec(Spec):
 
     Attributes:
         constraints: candidates that break one are never scored; start molecules that do are recorded as infeasible.
+        workers: above 1, molecules are proposed while others are being scored, and runs are not reproducible.
+        ahead: None is as many as are being scored. The fewer, the better informed is each proposal.
+        distributed: workers on other machines, see `molvae.workers`.
     """
 
     budget: int = Field(1000, ge=1, description="oracle calls: distinct canonical molecules scored")
@@ -225,10 +229,29 @@ class SearchSpec(Spec):
     start: StartSpec = StartSpec()
     constraints: tuple[ConstraintSpec, ...] = ()
     pictures: int = Field(10, ge=0, description="a molecule among so many best when scored gets a picture")
+    workers: int = Field(1, ge=1, description="molecules scored at once on this machine, each in a process of its own")
+    timeout_seconds: float = Field(
+        60.0, gt=0, allow_inf_nan=False, description="with workers: longest time for one molecule"
+    )
+    ahead: int | None = Field(None, ge=0, description="with workers: proposals made before a worker is free")
+    distributed: DistributedSpec | None = None
+
+    @model_validator(mode="after")
+    def _workers_are_here_or_elsewhere(self) -> SearchSpec:
+        if self.distributed is not None and self.workers > 1:
+            raise ValueError(
+                "workers is for this machine alone; with a section [search.distributed], start as many `molvae worker`"
+            )
+        return self
+
+    @property
+    def with_crew(self) -> bool:
+        """Whether molecules are proposed while others are being scored."""
+        return self.workers > 1 or self.distributed is not None
 
 
 class OptimiseConfig(Spec):
-    """A search. A run that is resumed must have the same config, except for `search.budget` and `search.pictures`."""
+    """A search. A run that is resumed must have the same config, except for budget, pictures, device and workers."""
 
     schema_version: Literal[1] = 1
     seed: int = Field(0, ge=0)

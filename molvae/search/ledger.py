@@ -33,7 +33,8 @@ class Record:
         smiles: canonical.
         value: score; NaN where the oracle could not score it.
         proposer: what proposed it.
-        batch, asked, size: number of its batch, how many molecules were asked for, how many were proposed.
+        batch, asked, size: number of its batch, how many molecules were asked for, how many were proposed. With several
+            workers each record is a batch of size 1; `asked` is 0 where nothing was asked since the one before.
         seconds: share of the oracle's wall time.
         constraints: amount by which each constraint is broken; 0 or less is fine.
         note: what the search noted when it proposed the batch, with the batch's first record.

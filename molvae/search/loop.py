@@ -17,8 +17,8 @@ import numpy as np
 
 from molvae.chem.filters import Filter
 from molvae.chem.molecules import parse
-from molvae.core.errors import ConfigError, OracleError
-from molvae.oracles.oracle import Oracle
+from molvae.core.errors import ConfigError
+from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
 from molvae.search.metrics import auc_top
@@ -86,9 +86,8 @@ def run_search(
         ConfigError: the oracle has several objectives.
         OracleError: the oracle returned something else than a score for each molecule.
     """
-    if oracle.n_objectives != 1:
-        raise ConfigError(f"oracle {oracle.name} has {oracle.n_objectives} objectives; this search needs exactly one")
-    unfinished = _replay(search, ledger)
+    require_one_objective(oracle)
+    unfinished = replay(search, ledger)
     while len(ledger) - len(unfinished) < budget:
         if stopped():
             return SearchResult(tuple(ledger.records), "stopped")
@@ -104,7 +103,17 @@ def run_search(
     return SearchResult(tuple(ledger.records), "budget")
 
 
-def _replay(search: Search, ledger: Ledger) -> list[Record]:
+def require_one_objective(oracle: Oracle) -> None:
+    """Refuse an oracle with several objectives.
+
+    Raises:
+        ConfigError: it has several.
+    """
+    if oracle.n_objectives != 1:
+        raise ConfigError(f"oracle {oracle.name} has {oracle.n_objectives} objectives; this search needs exactly one")
+
+
+def replay(search: Search, ledger: Ledger) -> list[Record]:
     """Tell the search what the ledger holds; returns the records of a last batch that was cut short."""
     batches = ledger.batches()
     unfinished = batches.pop() if batches and len(batches[-1]) < batches[-1][0].size else []
@@ -140,7 +149,7 @@ def _finish_batch(
             asked=asked,
             size=len(candidates),
             seconds=seconds,
-            constraints=_broken(candidate.smiles, constraints),
+            constraints=broken(candidate.smiles, constraints),
             note=[] if known else search.note,
         )
         ledger.add(record)
@@ -153,17 +162,11 @@ def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[float], float]:
     if not smiles:
         return [], 0.0
     began = time.perf_counter()
-    values = np.asarray(oracle(smiles), dtype=np.float64)
-    seconds = (time.perf_counter() - began) / len(smiles)
-    if values.shape != (len(smiles),):
-        raise OracleError(f"oracle {oracle.name}: expected {len(smiles)} scores, got an array of shape {values.shape}")
-    for s, value in zip(smiles, values, strict=True):
-        if math.isinf(value):
-            log.warning("oracle %s: %r scored %s, which is refused and recorded as a failure", oracle.name, s, value)
-    return [float(v) if math.isfinite(v) else math.nan for v in values], seconds
+    values = finite_scores(oracle, smiles)
+    return values.tolist(), (time.perf_counter() - began) / len(smiles)
 
 
-def _broken(smiles: str, constraints: Mapping[str, Filter]) -> dict[str, float]:
+def broken(smiles: str, constraints: Mapping[str, Filter]) -> dict[str, float]:
     """How many reasons each constraint has against a molecule."""
     mol = parse(smiles) if constraints else None
     return {name: float(len(f.reasons(mol))) for name, f in constraints.items()} if mol is not None else {}

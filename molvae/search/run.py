@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
@@ -9,26 +10,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import rdkit
 from rdkit import Chem
 
 from molvae.chem.filters import Filter
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
-from molvae.core.files import append_event, exclusive, write_json
+from molvae.core.files import append_event, exclusive, sha256_text, write_json
 from molvae.core.runtime import StopFlag, progress, write_manifest
 from molvae.oracles.oracle import Oracle
 from molvae.search import structural, surrogate, turbo
 from molvae.search.ask_tell import Search
+from molvae.search.asynchronous import run_with_crew
 from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import SearchResult, run_search
+from molvae.search.loop import SearchResult, require_one_objective, run_search
 from molvae.search.outputs import latent_map, metrics_of, write_molecules
 from molvae.search.start import start_molecules
+from molvae.workers.coordinator import StudyCrew
+from molvae.workers.crew import Crew
+from molvae.workers.local import LocalCrew, isolated
+from molvae.workers.study import Terms
 
 log = logging.getLogger(__name__)
 
 JOURNAL = "journal.log"
+PENDING = "pending.json"  # with several workers: molecules that are being scored
 
 
 def optimise(
@@ -42,6 +50,8 @@ def optimise(
     method: MethodSpec | None = None,
     device: str = "auto",
     ledger: str | Path | None = None,
+    workers: int = 1,
+    timeout_seconds: float = 60.0,
 ) -> SearchResult:
     """Find molecules that an oracle scores highly.
 
@@ -55,6 +65,8 @@ def optimise(
         method: how to search; see `molvae.search.config`. None takes the default.
         device: for the model.
         ledger: journal file to record in, and to continue from if it is there; None keeps everything in memory.
+        workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible.
+        timeout_seconds: with workers, longest time for one molecule; an oracle that has its own keeps it.
 
     Returns:
         All molecules scored and their values, in call order.
@@ -69,7 +81,11 @@ def optimise(
     spec = SearchSpec(budget=budget, batch_size=batch_size)
     first = list(start) if start is not None else start_molecules(spec.start, model, seed)
     search = build_search(chosen, spec, {}, model, seed, first)
-    return run_search(search, scorer, Ledger(ledger), budget=budget, batch_size=batch_size)
+    if workers == 1:
+        return run_search(search, scorer, Ledger(ledger), budget=budget, batch_size=batch_size)
+    require_one_objective(scorer)
+    with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
+        return run_with_crew(search, crew, Ledger(ledger), budget=budget, batch_size=batch_size)
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -85,7 +101,8 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
     run_dir = Path(run_dir)
     with exclusive(run_dir), StopFlag() as flag, config.oracle.build() as oracle:
         if fresh:
-            (run_dir / JOURNAL).unlink(missing_ok=True)
+            for name in (JOURNAL, PENDING):
+                (run_dir / name).unlink(missing_ok=True)
         _check_same(config, run_dir)
         dump_config(config, run_dir / "config.resolved.toml")
         began = time.perf_counter()
@@ -101,16 +118,18 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         append_event(run_dir / "events.jsonl", {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
         with progress(spec.budget, "search", "calls") as bar:
             bar.advance(len(ledger))
-            result = run_search(
-                search,
-                oracle,
-                ledger,
-                budget=spec.budget,
-                batch_size=spec.batch_size,
-                constraints=constraints,
-                on_batch=lambda records: _say(records, ledger, run_dir, bar, began),
-                stopped=lambda: flag.stopped,
-            )
+            how: dict[str, Any] = {
+                "budget": spec.budget,
+                "batch_size": spec.batch_size,
+                "constraints": constraints,
+                "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
+                "stopped": lambda: flag.stopped,
+            }
+            if spec.with_crew:
+                with _crew(config, run_dir, oracle, ledger, fresh) as crew:
+                    result = run_with_crew(search, crew, ledger, **how)
+            else:
+                result = run_search(search, oracle, ledger, **how)
         _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
@@ -141,14 +160,38 @@ def build_search(
     return method.build(model, seed, start, accept)
 
 
+def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool) -> Crew:
+    """The workers that a config asks for."""
+    require_one_objective(oracle)
+    spec = config.search
+    known = {r.smiles for r in ledger.records}
+    if spec.distributed is None:
+        scorer = isolated(oracle, spec.workers, spec.timeout_seconds)
+        return LocalCrew(scorer, spec.workers, spec.ahead, run_dir / PENDING, known.__contains__)
+    terms = Terms(
+        oracle=config.oracle.model_dump(mode="json", exclude_none=True),
+        timeout_seconds=spec.timeout_seconds,
+        rdkit=rdkit.__version__,
+        heartbeat_seconds=spec.distributed.heartbeat_seconds,
+        grace_seconds=spec.distributed.grace_seconds,
+    )
+    search = sha256_text(json.dumps(_what_must_stay(config), sort_keys=True))
+    name = run_dir.resolve().name
+    return StudyCrew(spec.distributed, name, terms, search, ahead=spec.ahead, fresh=fresh, known=known.__contains__)
+
+
+def _what_must_stay(config: OptimiseConfig) -> dict[str, Any]:
+    """The part of a config that makes two searches the same search."""
+    free = ("budget", "pictures", "workers", "timeout_seconds", "ahead", "distributed")
+    return config.model_dump(mode="json", exclude={"search": dict.fromkeys(free, True), "device": True})  # type: ignore[arg-type]
+
+
 def _check_same(config: OptimiseConfig, run_dir: Path) -> None:
     """Refuse to mix two searches in one directory."""
     file = run_dir / "config.resolved.toml"
     if not (file.exists() and (run_dir / JOURNAL).exists()):
         return
-    free = {"search": {"budget": True, "pictures": True}, "device": True}
-    before = load_config(file, OptimiseConfig).model_dump(mode="json", exclude=free)  # type: ignore[arg-type]
-    now = config.model_dump(mode="json", exclude=free)  # type: ignore[arg-type]
+    before, now = _what_must_stay(load_config(file, OptimiseConfig)), _what_must_stay(config)
     if before != now:
         changed = ", ".join(key for key in now if before.get(key) != now[key])
         raise ConfigError(

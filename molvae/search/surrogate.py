@@ -23,7 +23,8 @@ Not to be confused with Tanimoto on bits: there a count of 2 equals a count of 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -134,6 +135,7 @@ class TanimotoGP:
         self._factor = np.zeros((0, 0))
         self._scores = np.zeros(0)
         self._observed: sparse.csr_matrix | None = None
+        self._fixed_units: tuple[float, float] | None = None  # while `believing`
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -161,6 +163,21 @@ class TanimotoGP:
         self._factor[n : n + m, n : n + m] = _cholesky(block)
         self._scores = np.concatenate([self._scores, np.clip(scores[keep], -LARGEST_SCORE, LARGEST_SCORE)])
 
+    @contextmanager
+    def believing(self, fingerprints: sparse.csr_matrix) -> Iterator[None]:
+        """While entered, molecules (M, F) count as observed at their posterior mean.
+
+        That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
+        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
+        """
+        scores, observed = self._scores, self._observed
+        self._fixed_units = self._units()
+        try:
+            self.append(fingerprints, self.posterior(fingerprints).mean)
+            yield
+        finally:  # rows of the factor beyond the observed are never read, and are overwritten by the next `append`
+            self._scores, self._observed, self._fixed_units = scores, observed, None
+
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""
         n, m = len(self), fingerprints.shape[0]
@@ -176,6 +193,8 @@ class TanimotoGP:
 
     def _units(self) -> tuple[float, float]:
         """Offset and scale that turn scores into y; a constant score has scale 1."""
+        if self._fixed_units is not None:
+            return self._fixed_units
         if self.scaling == "none" or not len(self):
             return 0.0, 1.0
         if self.scaling == "range":

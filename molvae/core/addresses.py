@@ -1,0 +1,17 @@
+"""Addresses of databases: their password is never written and never printed."""
+
+from __future__ import annotations
+
+import re
+
+_IN_ADDRESS = re.compile(r"(\w://[^\s:/@?]*):[^\s/]*@")  # up to the last @: a password may hold one
+_IN_QUERY = re.compile(r"([?&]password=)[^&\s'\"]*", re.IGNORECASE)
+
+
+def without_password(text: str) -> str:
+    """The text with the password of every address in it left out.
+
+    >>> without_password("molvae worker --storage postgresql://ann:s3cret@host/molvae")
+    'molvae worker --storage postgresql://ann@host/molvae'
+    """
+    return _IN_QUERY.sub(r"\1", _IN_ADDRESS.sub(r"\1@", text))

@@ -1,0 +1,102 @@
+"""The loop with many workers: molecules are proposed while others are being scored, and told one by one as they come.
+
+Proposals take into account what is on its way (`Search.ask(n, pending)`). The order in which scores come is up to the
+workers, so two runs differ; what a run has recorded is replayed when it is resumed, and what was pending comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from molvae.chem.filters import Filter
+from molvae.search.ask_tell import Search
+from molvae.search.ledger import Ledger, Record
+from molvae.search.loop import SearchResult, broken, replay
+from molvae.search.proposals import Candidate
+from molvae.workers.crew import Crew, Scored, Task
+
+WAIT_SECONDS = 0.5  # between looks at whether to stop
+
+
+def run_with_crew(
+    search: Search,
+    crew: Crew,
+    ledger: Ledger,
+    *,
+    budget: int,
+    batch_size: int,
+    constraints: Mapping[str, Filter] | None = None,
+    on_batch: Callable[[list[Record]], None] = lambda records: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> SearchResult:
+    """Search until `budget` distinct molecules are scored, nothing new is found, or `stopped` says so.
+
+    Args:
+        search: new, told nothing yet.
+        crew: who scores; what it has pending from an earlier run is waited for like all else.
+        ledger: what was scored before; it is replayed first.
+        batch_size: molecules proposed at once, at most.
+        others: see `run_search`.
+
+    Raises:
+        OracleError: the oracle cannot be run at all.
+    """
+    for record in replay(search, ledger):  # of a last batch cut short, from before there were workers
+        search.replay(record.asked, [record.smiles], [record.value], record.note)
+    desk = _Desk(search, ledger, budget, on_batch)
+    wait = 0.0
+    while True:
+        desk.take(crew.finished(wait))
+        if len(ledger) >= budget:
+            crew.dismiss()
+            return SearchResult(tuple(ledger.records), "budget")
+        if stopped():
+            crew.pause()
+            while crew.busy:
+                desk.take(crew.finished(WAIT_SECONDS))
+            return SearchResult(tuple(ledger.records), "stopped")
+        pending = crew.pending
+        room = min(crew.wanted, budget - len(ledger) - len(pending))
+        asked = desk.ask(min(room, batch_size), [task.smiles for task in pending]) if room > 0 else []
+        if asked:
+            crew.submit([Task(c.smiles, c.origin, broken(c.smiles, constraints or {})) for c in asked])
+        elif not pending:
+            crew.dismiss()
+            return SearchResult(tuple(ledger.records), "no new molecules")
+        wait = 0.0 if asked else WAIT_SECONDS
+
+
+class _Desk:
+    """Where asking and recording meet: a record says what was asked for since the one before."""
+
+    def __init__(self, search: Search, ledger: Ledger, budget: int, on_batch: Callable[[list[Record]], None]) -> None:
+        self.search, self.ledger, self.budget, self.on_batch = search, ledger, budget, on_batch
+        self._asked = 0
+
+    def ask(self, n: int, pending: list[str]) -> list[Candidate]:
+        """New molecules."""
+        self._asked = n
+        return self.search.ask(n, pending)
+
+    def take(self, results: list[Scored]) -> None:
+        """Record what was scored, as far as it is new and the budget goes, and tell it."""
+        for done in results:
+            smiles = done.task.smiles
+            if smiles in self.search.values or len(self.ledger) >= self.budget:
+                continue
+            record = Record(
+                call=len(self.ledger) + 1,
+                smiles=smiles,
+                value=done.value,
+                proposer=done.task.proposer,
+                batch=self.search.batch,
+                asked=self._asked,
+                size=1,
+                seconds=done.seconds,
+                constraints=dict(done.task.constraints),
+                note=self.search.note,
+            )
+            self.ledger.add(record)
+            self.search.tell([smiles], [done.value])
+            self._asked = 0
+            self.on_batch([record])

@@ -1,0 +1,155 @@
+"""The coordinator's side of a shared study: a crew whose workers are processes on any number of machines."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from molvae.workers.crew import Crew, Scored, Task
+from molvae.workers.spec import DistributedSpec, postgresql_address
+from molvae.workers.study import OVER, Terms, open_as_coordinator, persistently
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+FEWEST_WAITING = 4  # molecules, before it shows how many workers there are
+
+
+@dataclass(frozen=True)
+class _State:
+    """Trials by what is to be done about them."""
+
+    waiting: list[FrozenTrial]
+    running: list[FrozenTrial]
+    finished: list[FrozenTrial]
+
+
+class StudyCrew(Crew):
+    """The workers of a shared study; they come and go.
+
+    Everything lives in the database: a new coordinator finds what the old one left, scores that came in meanwhile
+    included.
+
+    Args:
+        spec: where the study is, and when a worker counts as lost.
+        name: of the study, if the spec has none.
+        terms: what the workers are to do.
+        search: what tells this search from others, such as the hash of its config.
+        ahead: molecules waiting beyond those being scored; None keeps as many as are being scored, at least 4.
+        fresh: begin anew; what is in the study is lost.
+        known: whether a molecule's score is recorded already.
+
+    Raises:
+        ConfigError: see `open_as_coordinator`.
+        MolvaeError: the database cannot be reached.
+    """
+
+    def __init__(
+        self,
+        spec: DistributedSpec,
+        name: str,
+        terms: Terms,
+        search: str,
+        *,
+        ahead: int | None = None,
+        fresh: bool = False,
+        known: Callable[[str], bool] = lambda smiles: False,
+    ) -> None:
+        self.spec, self.ahead, self._known = spec, ahead, known
+        address = postgresql_address(spec.storage)
+        self.study, self._lock = open_as_coordinator(address, spec.study or name, terms, search, fresh)
+        self._given_out: set[str] = set()  # scores that `finished` has returned
+        self._looked_for_lost = -math.inf
+        self._state = self._look()
+
+    def _look(self) -> _State:
+        """What stands in the database now."""
+        from optuna.trial import TrialState
+
+        trials = persistently(self.study.trials)
+        seen: set[str] = set()
+        state: dict[TrialState, list[FrozenTrial]] = {kind: [] for kind in TrialState}
+        for trial in trials:
+            smiles = trial.user_attrs["smiles"]
+            if smiles in seen or smiles in self._given_out or self._known(smiles):
+                continue
+            seen.add(smiles)  # a second trial for a molecule is possible only where the connection broke in `add`
+            state[trial.state].append(trial)
+        finished = [*state[TrialState.COMPLETE], *state[TrialState.FAIL]]
+        return _State(state[TrialState.WAITING], state[TrialState.RUNNING], sorted(finished, key=_when))
+
+    @property
+    def pending(self) -> list[Task]:
+        state = self._state
+        trials = sorted([*state.finished, *state.running, *state.waiting], key=lambda trial: trial.number)
+        return [_task(trial) for trial in trials]
+
+    @property
+    def wanted(self) -> int:
+        ahead = max(FEWEST_WAITING, len(self._state.running)) if self.ahead is None else max(1, self.ahead)
+        return max(0, ahead - len(self._state.waiting))
+
+    @property
+    def busy(self) -> bool:
+        return False  # what is being scored goes on without the coordinator
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            persistently(lambda task=task: self.study.add(task))  # type: ignore[misc]
+        self._state = self._look()
+
+    def finished(self, seconds: float) -> list[Scored]:
+        deadline = time.monotonic() + seconds
+        while True:
+            self._rescue()
+            self._state = self._look()
+            left = deadline - time.monotonic()
+            if self._state.finished or left <= 0:
+                break
+            time.sleep(min(POLL_SECONDS, left))
+        found = [_scored(trial) for trial in self._state.finished]
+        self._given_out.update(done.task.smiles for done in found)
+        self._state = _State(self._state.waiting, self._state.running, [])
+        return found
+
+    def _rescue(self) -> None:
+        """Give the molecules of lost workers back, once a heartbeat."""
+        if time.monotonic() - self._looked_for_lost >= self.spec.heartbeat_seconds:
+            persistently(lambda: self.study.give_back(self.spec.attempts))
+            self._looked_for_lost = time.monotonic()
+
+    def pause(self) -> None:
+        """Nothing to do: the workers go on with what waits, and a new coordinator reads the scores."""
+
+    def dismiss(self) -> None:
+        persistently(lambda: self.study.say(**{OVER: True}))
+
+    def close(self) -> None:
+        self._lock.dispose()
+        self.study.storage.engine.dispose()
+
+
+def _when(trial: FrozenTrial) -> tuple[float, int]:
+    return (trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf, trial.number)
+
+
+def _task(trial: FrozenTrial) -> Task:
+    attributes = trial.user_attrs
+    return Task(attributes["smiles"], attributes["proposer"], attributes["constraints"])
+
+
+def _scored(trial: FrozenTrial) -> Scored:
+    from optuna.trial import TrialState
+
+    value = math.nan
+    if trial.state == TrialState.COMPLETE and trial.value is not None:
+        value = float(trial.value)
+    seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
+    return Scored(_task(trial), value, max(seconds, 0.0))

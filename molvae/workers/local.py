@@ -1,0 +1,131 @@
+"""Workers on this machine: a thread for each, which waits for an oracle in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from molvae.core.files import read_json, write_json
+from molvae.oracles.command import CommandOracle
+from molvae.oracles.isolation import ParallelOracle
+from molvae.oracles.oracle import Minimised, Oracle, finite_scores
+from molvae.oracles.wrappers import CachedOracle
+from molvae.workers.crew import Crew, Scored, Task
+
+log = logging.getLogger(__name__)
+
+
+def isolated(oracle: Oracle, workers: int, timeout_seconds: float) -> Oracle:
+    """The same oracle, to be called by `workers` threads at once: each molecule in a process of its own.
+
+    What is isolated already keeps its own time-out; a cache stays outside, shared by all.
+    """
+    if isinstance(oracle, CommandOracle):  # every call starts the program
+        return oracle
+    if isinstance(oracle, CachedOracle):
+        return CachedOracle(isolated(oracle.inner, workers, timeout_seconds), oracle.path)
+    if isinstance(oracle, Minimised):
+        return Minimised(isolated(oracle.inner, workers, timeout_seconds))
+    if isinstance(oracle, ParallelOracle):
+        return ParallelOracle(oracle.inner, workers, oracle.timeout_seconds)
+    return ParallelOracle(oracle, workers, timeout_seconds)
+
+
+class LocalCrew(Crew):
+    """`workers` molecules are scored at once.
+
+    Args:
+        oracle: can be called by several threads; see `isolated`.
+        workers: how many.
+        ahead: tasks wanted beyond those being scored, so that no worker waits for a proposal; the fewer, the better
+            informed is each proposal. None takes as many as there are workers.
+        file: keeps the pending tasks, so that a run that was killed scores them first; None keeps none.
+        known: whether a molecule's score is recorded already; the file may still name it.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        workers: int,
+        ahead: int | None = None,
+        file: Path | None = None,
+        known: Callable[[str], bool] = lambda smiles: False,
+    ) -> None:
+        self.oracle, self.workers, self.file = oracle, workers, file
+        self.ahead = workers if ahead is None else ahead
+        self._pending: dict[str, Task] = {}
+        self._futures: dict[str, Future[None]] = {}
+        self._results: queue.SimpleQueue[Scored | BaseException] = queue.SimpleQueue()
+        self._paused, self._closed = threading.Event(), threading.Event()
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="oracle")
+        if file is not None and file.exists():
+            self.submit([Task(*entry) for entry in read_json(file) if not known(entry[0])])
+
+    @property
+    def pending(self) -> list[Task]:
+        return list(self._pending.values())
+
+    @property
+    def wanted(self) -> int:
+        return max(0, self.workers + self.ahead - len(self._pending))
+
+    @property
+    def busy(self) -> bool:
+        return any(not future.done() for future in self._futures.values()) or not self._results.empty()
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self._pending.update({task.smiles: task for task in tasks})
+        if self.file is not None:
+            write_json(self.file, self.pending)
+        for task in tasks:
+            self._futures[task.smiles] = self._threads.submit(self._score, task)
+
+    def _score(self, task: Task) -> None:
+        """In a thread: score one molecule."""
+        if self._paused.is_set():
+            return
+        began = time.perf_counter()
+        try:
+            value = float(finite_scores(self.oracle, [task.smiles])[0])
+        except BaseException as error:  # handed to the main thread, which ends the run
+            self._results.put(error)
+            return
+        if not self._closed.is_set():  # else it was cut off, and NaN says nothing about the molecule
+            self._results.put(Scored(task, value, time.perf_counter() - began))
+
+    def finished(self, seconds: float) -> list[Scored]:
+        found: list[Scored] = []
+        with suppress(queue.Empty):
+            while True:
+                result = self._results.get(timeout=0 if found else seconds)
+                if isinstance(result, BaseException):
+                    if not found:
+                        raise result
+                    self._results.put(result)  # first what was scored
+                    break
+                found.append(result)
+                del self._pending[result.task.smiles], self._futures[result.task.smiles]
+        return found
+
+    def pause(self) -> None:
+        self._paused.set()
+
+    def dismiss(self) -> None:
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self.pause()
+        self._closed.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in self._futures.values()):
+            self.oracle.close()  # ends what is being scored; one may have begun meanwhile, hence again
+            time.sleep(0.01)
+        self._threads.shutdown()
+        self.oracle.close()

@@ -1,0 +1,154 @@
+"""`molvae worker`: joins a shared study, scores one molecule after another, and goes when the study is over.
+
+A worker needs the oracle only, no model: it takes what to score with from the study. So it runs whatever program the
+study names; let only those write to the database whom you would let run programs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import rdkit
+from pydantic import BaseModel
+
+from molvae.core.addresses import without_password
+from molvae.core.config import parse_config
+from molvae.oracles.config import OracleSpec
+from molvae.oracles.oracle import Oracle, finite_scores
+from molvae.workers.local import isolated
+from molvae.workers.spec import postgresql_address
+from molvae.workers.study import OVER, SharedStudy, Terms, connect, open_as_worker, persistently
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+
+
+class _OracleSection(BaseModel):
+    oracle: OracleSpec
+
+
+def work(
+    storage: str | None,
+    study: str | None = None,
+    idle_seconds: float | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Score molecules of a shared study until it is over, there was nothing to do for long, or `stopped` says so.
+
+    Args:
+        storage: see `DistributedSpec`.
+        study: its name; None takes the only one in the database, and waits until there is one.
+        idle_seconds: leave after so long without work; None waits for ever.
+
+    Returns:
+        How many molecules were scored.
+
+    Raises:
+        ConfigError: the storage or the study cannot be used.
+        OracleError: the oracle cannot be run on this machine; the molecule goes to another worker.
+    """
+    address = postgresql_address(storage)
+    scored, since = 0, time.monotonic()
+    log.info("worker %s: waiting for work at %s", _me(), without_password(address))
+    while not (stopped() or _idle(since, idle_seconds)):
+        joined = _join(address, study)
+        if joined is None:
+            time.sleep(POLL_SECONDS)
+            continue
+        try:
+            log.info("worker %s: joined the study %r", _me(), joined.name)
+            return scored + _serve(joined, idle_seconds, stopped)
+        except KeyError:  # deleted by a coordinator that begins anew
+            log.warning("worker %s: the study %r is gone; waiting for a new one", _me(), joined.name)
+            since = time.monotonic()
+        finally:
+            joined.storage.engine.dispose()
+    return scored
+
+
+def _join(address: str, name: str | None) -> SharedStudy | None:
+    engine = connect(address)
+    try:
+        return persistently(lambda: open_as_worker(engine, address, name))
+    finally:
+        engine.dispose()
+
+
+def _serve(study: SharedStudy, idle_seconds: float | None, stopped: Callable[[], bool]) -> int:
+    """Score what waits; returns how many molecules."""
+    terms = persistently(lambda: study.terms)
+    if terms.rdkit != rdkit.__version__:
+        log.warning("RDKit %s here, %s at the coordinator: scores may differ", rdkit.__version__, terms.rdkit)
+    scored, since = 0, time.monotonic()
+    with _oracle(terms) as oracle:
+        while not (stopped() or _idle(since, idle_seconds)):
+            claimed = persistently(study.claim)
+            if claimed is not None:
+                scored += _score(study, oracle, *claimed, terms.heartbeat_seconds)
+                since = time.monotonic()
+            elif persistently(lambda: study.attributes).get(OVER):
+                log.info("worker %s: the study is over, %d molecules scored here", _me(), scored)
+                break
+            else:
+                time.sleep(POLL_SECONDS)
+    return scored
+
+
+def _oracle(terms: Terms) -> Oracle:
+    spec = parse_config({"oracle": terms.oracle}, _OracleSection, "the study's oracle").oracle
+    return isolated(spec.build(), 1, terms.timeout_seconds)
+
+
+def _score(study: SharedStudy, oracle: Oracle, trial_id: int, smiles: str, heartbeat_seconds: float) -> bool:
+    """Score one molecule and write it down; whether the score counts."""
+    try:
+        with Heartbeat(lambda: study.beat(trial_id), heartbeat_seconds):
+            value = float(finite_scores(oracle, [smiles])[0])
+    except BaseException:  # Ctrl-C, or an oracle that does not run here
+        persistently(lambda: study.release(trial_id), 10)
+        raise
+    counts = persistently(lambda: study.finish(trial_id, value))
+    if not counts:
+        log.warning("worker %s: %s was scored by another one meanwhile", _me(), smiles)
+    return counts
+
+
+class Heartbeat:
+    """While entered, a thread calls `beat` every so many seconds; a beat that fails is only logged."""
+
+    def __init__(self, beat: Callable[[], None], seconds: float) -> None:
+        self._beat, self._seconds = beat, seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds):
+            try:
+                self._beat()
+            except Exception as error:
+                log.warning("no heartbeat (%s)", without_password(str(error).strip().splitlines()[0]))
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def _idle(since: float, idle_seconds: float | None) -> bool:
+    return idle_seconds is not None and time.monotonic() - since > idle_seconds
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,210 @@
+"""The shared study: one trial for each molecule, won by one worker, finished once."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from molvae.core.addresses import without_password
+from molvae.core.config import dump_config, load_config, parse_config
+from molvae.core.errors import ConfigError, MolvaeError
+from molvae.workers.coordinator import StudyCrew
+from molvae.workers.crew import Task
+from molvae.workers.spec import DistributedSpec, postgresql_address
+from molvae.workers.study import LOST, SharedStudy, Terms, connect, open_as_worker, persistently
+from molvae.workers.worker import work
+
+TERMS = Terms({"kind": "named", "name": "qed"}, 60.0, "any", heartbeat_seconds=1, grace_seconds=600)
+
+
+@pytest.fixture
+def spec(postgres: str, request: pytest.FixtureRequest) -> DistributedSpec:
+    """A study of its own for each test."""
+    return DistributedSpec(
+        storage=postgres, study=request.node.name, heartbeat_seconds=1, grace_seconds=600, attempts=2
+    )
+
+
+def joined(spec: DistributedSpec) -> SharedStudy:
+    """The study as a worker sees it."""
+    engine = connect(spec.storage or "")
+    study = open_as_worker(engine, spec.storage or "", spec.study)
+    engine.dispose()
+    assert study is not None
+    return study
+
+
+def grow_silent(study: SharedStudy) -> None:
+    """Let the last heartbeats be an hour ago."""
+    with study.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
+
+
+def test_each_molecule_is_won_by_one_worker(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        crew.submit([Task("C" * n, "start") for n in range(1, 13)])
+        won: list[str] = []
+
+        def take_all() -> None:
+            study = joined(spec)
+            while (claimed := study.claim()) is not None:
+                won.append(claimed[1])
+                study.finish(claimed[0], float(len(claimed[1])))
+
+        threads = [threading.Thread(target=take_all) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(won) == ["C" * n for n in range(1, 13)]
+        results = crew.finished(5)
+        assert {r.task.smiles: r.value for r in results} == {"C" * n: float(n) for n in range(1, 13)}
+        assert crew.finished(0) == []
+        assert crew.pending == []
+
+
+def test_lost_work_goes_back_and_a_late_worker_changes_nothing(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        crew.submit([Task("CCO", "start", {"mw": 1.0})])
+        slow, quick = joined(spec), joined(spec)
+        trial, _ = slow.claim() or (0, "")
+        assert quick.claim() is None
+        crew.finished(0)
+        assert quick.claim() is None
+        grow_silent(slow)
+        deadline = time.monotonic() + 60
+        while (claimed := quick.claim()) is None and time.monotonic() < deadline:
+            crew.finished(0.2)  # the coordinator notices the silence
+        assert claimed == (trial, "CCO")
+        assert [t.user_attrs[LOST] for t in crew.study.trials()] == [1]
+        assert quick.finish(trial, 0.5)
+        assert not slow.finish(trial, 0.7)
+        (result,) = crew.finished(5)
+        assert (result.task, result.value) == (Task("CCO", "start", {"mw": 1.0}), 0.5)
+
+
+def test_a_molecule_that_loses_its_workers_is_given_up(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        crew.submit([Task("CCO", "start")])
+        study = joined(spec)
+        results: list[float] = []
+        deadline = time.monotonic() + 60
+        while not results and time.monotonic() < deadline:
+            study.claim()  # and nothing more is heard of this worker
+            grow_silent(study)
+            results += [r.value for r in crew.finished(0.2)]
+        assert len(results) == 1
+        assert math.isnan(results[0])
+
+
+def test_a_worker_that_says_it_is_alive_keeps_its_molecule(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        crew.submit([Task("CCO", "start")])
+        study = joined(spec)
+        trial, _ = study.claim() or (0, "")
+        grow_silent(study)
+        study.beat(trial)
+        crew.study.give_back(attempts=2)
+        assert study.claim() is None
+        assert study.finish(trial, math.nan)
+        (result,) = crew.finished(5)
+        assert math.isnan(result.value)
+
+
+def test_a_new_coordinator_finds_all_that_the_old_one_left(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        crew.submit([Task("CCO", "start"), Task("CCN", "start"), Task("CCC", "start")])
+        study = joined(spec)
+        first = study.claim() or (0, "")
+        study.finish(first[0], 0.25)
+        with pytest.raises(ConfigError, match="has a coordinator already"):
+            StudyCrew(spec, "", TERMS, "a")
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        assert [task.smiles for task in crew.pending] == ["CCO", "CCN", "CCC"]
+        assert [r.value for r in crew.finished(0)] == [0.25]
+    with StudyCrew(spec, "", TERMS, "a", known={"CCO"}.__contains__) as crew:
+        assert [task.smiles for task in crew.pending] == ["CCN", "CCC"]
+        assert crew.finished(0) == []
+    with pytest.raises(ConfigError, match="another config"):
+        StudyCrew(spec, "", TERMS, "b")
+    with StudyCrew(spec, "", TERMS, "b", fresh=True) as crew:
+        assert crew.pending == []
+
+
+def test_a_worker_waits_for_its_study_and_leaves_when_it_is_over(spec: DistributedSpec) -> None:
+    scored: list[int] = []
+    thread = threading.Thread(target=lambda: scored.append(work(spec.storage, spec.study)))
+    thread.start()
+    with StudyCrew(spec, "", TERMS, "a") as crew:
+        crew.submit([Task("CCO", "start"), Task("CCN", "start")])
+        values: dict[str, float] = {}
+        deadline = time.monotonic() + 60
+        while len(values) < 2 and time.monotonic() < deadline:
+            values |= {r.task.smiles: r.value for r in crew.finished(1)}
+        crew.dismiss()
+    thread.join(30)
+    assert scored == [2]
+    assert values["CCO"] == pytest.approx(0.4068, abs=1e-4)  # RDKit's QED of ethanol
+
+
+def test_an_idle_worker_leaves(postgres: str) -> None:
+    assert work(postgres, "no such study", idle_seconds=0.1) == 0
+
+
+def test_several_studies_need_a_name(spec: DistributedSpec) -> None:
+    other = spec.model_copy(update={"study": "another"})
+    with StudyCrew(spec, "", TERMS, "a"), StudyCrew(other, "", TERMS, "a"):
+        engine = connect(spec.storage or "")
+        with pytest.raises(ConfigError, match="--study: .*another"):
+            open_as_worker(engine, spec.storage or "", None)
+        engine.dispose()
+
+
+def test_a_server_out_of_reach_is_said_without_the_password(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("psycopg")
+    engine = connect("postgresql://ann:s3cret@127.0.0.1:1/nowhere")
+    with pytest.raises(MolvaeError, match="the storage cannot be used") as caught:
+        persistently(engine.connect, 0)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://a:s3cret@h/d", "postgresql://", "host"])
+def test_other_databases_are_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="expected postgresql://") as caught:
+        parse_config({"storage": address}, DistributedSpec)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MOLVAE_STORAGE", raising=False)
+    with pytest.raises(ConfigError, match="MOLVAE_STORAGE"):
+        postgresql_address(None)
+    monkeypatch.setenv("MOLVAE_STORAGE", "postgres://h/env")
+    assert postgresql_address(None) == "postgresql+psycopg://h/env"
+    assert postgresql_address("postgresql://h/d") == "postgresql+psycopg://h/d"
+    hidden = [
+        ("postgresql://ann:p@ss@host:5432/d", "postgresql://ann@host:5432/d"),
+        ("--set s=postgresql://ann:x@h/d --seed 3", "--set s=postgresql://ann@h/d --seed 3"),
+        ("postgresql://h/d?user=a&password=x&sslmode=on", "postgresql://h/d?user=a&password=&sslmode=on"),
+        ("see https://example.org:80/a", "see https://example.org:80/a"),
+    ]
+    for address, shown in hidden:
+        assert without_password(address) == shown
+
+
+def test_a_password_is_used_and_not_written(tmp_path: Path) -> None:
+    spec = DistributedSpec(storage="postgresql://ann:s3cret@host/d")
+    dump_config(spec, tmp_path / "c.toml")
+    assert "s3cret" not in (tmp_path / "c.toml").read_text() + repr(spec) + str(spec)
+    assert load_config(tmp_path / "c.toml", DistributedSpec).storage == "postgresql://ann@host/d"
+    assert "s3cret" in (spec.storage or "")
+
+
+def test_grace_must_outlast_a_heartbeat() -> None:
+    with pytest.raises(ConfigError, match=r"grace_seconds: should be longer than heartbeat_seconds \(30\)"):
+        parse_config({"grace_seconds": 30}, DistributedSpec)
