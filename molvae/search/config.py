@@ -43,7 +43,7 @@ class SurrogateSpec(Spec):
 
     noise: float = Field(1e-4, gt=0)
     scaling: Scaling = "range"
-    radius: int = Field(2, ge=0)
+    radius: int = Field(3, ge=0)
     n_bits: int = Field(4096, ge=64)
     max_count: int = Field(16, ge=1)
 
@@ -61,12 +61,12 @@ class InnerSpec(Spec):
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
-    GraphMutationSpec(share=0.3),
+    GraphMutationSpec(share=0.25),
     GraphCrossoverSpec(share=0.2),
-    DecoderEditsSpec(share=0.3),
-    PerturbationSpec(share=0.08),
+    DecoderEditsSpec(share=0.35),
+    PerturbationSpec(share=0.1),
     MaskCrossoverSpec(share=0.05),
-    StochasticDecodingSpec(share=0.07),
+    StochasticDecodingSpec(share=0.05),
 )
 
 

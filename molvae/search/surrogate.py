@@ -57,7 +57,7 @@ class CountFingerprint:
         max_count: larger counts are cut to this.
     """
 
-    radius: int = 2
+    radius: int = 3
     n_bits: int = 4096
     max_count: int = 16
 
