@@ -159,29 +159,29 @@ class LatentProposals(Proposer):
         self.space, self.moves = space, tuple(moves)
 
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
-        mean, std = self.space.posterior(parents.smiles)
-        readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
-        usable = [(move, share) for move, share in self.moves if share > 0 and (len(readable) or not move.parents)]
+        usable = [(move, share) for move, share in self.moves if share > 0 and (parents.smiles or not move.parents)]
         if not usable:
             return []
         shares = np.array([share for _, share in usable])
         temperature = usable[int(rng.choice(len(usable), p=shares / shares.sum()))][0].temperature
         usable = [(move, share) for move, share in usable if move.temperature == temperature]
         shares = np.array([share for _, share in usable])
-        weights = parents.weights[readable] / parents.weights[readable].sum() if len(readable) else None
         points, origins = [np.zeros((0, self.space.dim), dtype=np.float32)], list[str]()
         for (move, _), count in zip(usable, rng.multinomial(n, shares / shares.sum()), strict=True):
-            if move.parents:
-                rows = rng.choice(readable, size=(move.parents, count), p=weights)
-                made = move.points(mean[rows], std[rows], rng)
-            else:
-                nothing = np.zeros((1, count, self.space.dim), dtype=np.float32)
-                made = move.points(nothing, nothing, rng)
-            points.append(made.astype(np.float32))
+            points.append(self._moved(move, parents, int(count), rng).astype(np.float32))
             origins += [move.name] * count
         decoding = np.random.default_rng(rng.integers(2**63))
         decoded = self.space.model.decode(np.concatenate(points), temperature=temperature, rng=decoding)
         return [Candidate(s, origin) for s, origin in zip(decoded, origins, strict=True) if s is not None]
+
+    def _moved(self, move: LatentMove, parents: Parents, count: int, rng: np.random.Generator) -> Points:
+        """Points (count, Z); rows of NaN, which decode to no molecule, where the model cannot read a parent."""
+        if not move.parents:
+            nothing = np.zeros((1, count, self.space.dim), dtype=np.float32)
+            return move.points(nothing, nothing, rng)
+        mean, std = self.space.posterior(parents.draw(move.parents * count, rng))
+        shape = (move.parents, count, self.space.dim)
+        return move.points(mean.reshape(shape), std.reshape(shape), rng)
 
 
 class DecoderEdits(Proposer):
