@@ -34,21 +34,36 @@ class Acquisition(ABC):
     """Draws functions Posterior -> (M,) to be maximised."""
 
     @abstractmethod
-    def draw(self, best: float, rng: np.random.Generator) -> Scorer:
-        """One acquisition function for the best score so far; all randomness comes from `rng`, here and now."""
+    def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
+        """One acquisition function; all randomness comes from `rng`, here and now.
+
+        Args:
+            best: best score so far.
+            rng: source of randomness.
+            stalled: oracle calls since it was found.
+        """
 
 
 class UpperConfidenceBound(Acquisition):
     """mean + w std with log10 w uniform in a range (Tripp & Hernandez-Lobato 2024, arXiv:2406.07709, section 5).
 
-    A fresh weight for each draw replaces tuning: some molecules are picked greedily, some curiously.
+    A fresh weight for each draw replaces tuning: some molecules are picked greedily, some curiously. A search that has
+    found nothing better for long gets bolder: the weight doubles every `patience` calls, up to `boldest` times.
+
+    Args:
+        log10_weight: range of log10 w.
+        patience: oracle calls without a better score until the weight has doubled.
+        boldest: largest factor; 1 switches this off.
     """
 
-    def __init__(self, log10_weight: tuple[float, float] = (-1.5, 0.5)) -> None:
-        self.log10_weight = log10_weight
+    def __init__(
+        self, log10_weight: tuple[float, float] = (-1.5, 0.5), patience: int = 40, boldest: float = 8.0
+    ) -> None:
+        self.log10_weight, self.patience, self.boldest = log10_weight, patience, boldest
 
-    def draw(self, best: float, rng: np.random.Generator) -> Scorer:
-        weight = 10.0 ** rng.uniform(*self.log10_weight)
+    def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
+        doublings = min(stalled / self.patience, np.log2(self.boldest))
+        weight = 10.0 ** rng.uniform(*self.log10_weight) * 2.0**doublings
         return lambda posterior: posterior.mean + weight * posterior.std
 
 
@@ -58,14 +73,14 @@ class LogExpectedImprovement(Acquisition):
     Ament et al. 2023, arXiv:2310.20708, eq. 9.
     """
 
-    def draw(self, best: float, rng: np.random.Generator) -> Scorer:
+    def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
         return lambda posterior: np.log(posterior.std) + log_h((posterior.mean - best) / posterior.std)
 
 
 class ThompsonSampling(Acquisition):
     """Scores of one joint draw from the posterior over the candidates (Thompson 1933; Kandasamy et al. 2018)."""
 
-    def draw(self, best: float, rng: np.random.Generator) -> Scorer:
+    def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
         seed = int(rng.integers(2**63))
 
         def score(posterior: Posterior) -> Array:

@@ -104,8 +104,8 @@ class BayesianSearch(Search):
             yield
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
-        best = max((v for v in self.values.values() if np.isfinite(v)), default=0.0)
-        scorer = self.acquisition.draw(best, rng)
+        best, stalled = self._progress()
+        scorer = self.acquisition.draw(best, rng, stalled)
         pool = _Pool(self.surrogate)
         elite = sorted(self._seen, key=lambda s: -self.values[s])[: self.inner.parents]
         standing: dict[str, float] = {}
@@ -121,11 +121,16 @@ class BayesianSearch(Search):
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
             self._add(pool, standing, scorer, self._candidates(parents, counts, rng))
-        picked = pool.pick(n, lambda: self.acquisition.draw(best, rng), scorer)
+        picked = pool.pick(n, lambda: self.acquisition.draw(best, rng, stalled), scorer)
         left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))[: self.inner.reserve]
         self._note = [f"{c.smiles} {c.origin}" for c in left]
         self._reserve = ({c.smiles: row for row, c in enumerate(left)}, pool.fingerprints(left))
         return picked
+
+    def _progress(self) -> tuple[float, int]:
+        """Best score, and the number of scores since it was found."""
+        scores = [v for v in self.values.values() if np.isfinite(v)]
+        return (max(scores), len(scores) - 1 - int(np.argmax(scores))) if scores else (0.0, 0)
 
     def _take_up_reserve(self, pool: _Pool, standing: dict[str, float], scorer: Scorer) -> None:
         """Add what the last batch left; a search that was replayed has its names only, and parses them again."""

@@ -59,3 +59,12 @@ def test_a_draw_stays_fixed_and_depends_on_the_seed_alone(acquisition: UpperConf
     np.testing.assert_array_equal(score(posterior), score(posterior))
     again = acquisition.draw(0.5, np.random.default_rng(3))
     np.testing.assert_array_equal(score(posterior), again(posterior))
+
+
+def test_a_search_that_finds_nothing_better_gets_bolder() -> None:
+    def weight(stalled: int, boldest: float = 8.0) -> float:
+        bound = UpperConfidenceBound((0, 0), patience=40, boldest=boldest)
+        return float(bound.draw(0.0, np.random.default_rng(0), stalled)(belief([0.0], [1.0]))[0])
+
+    assert [weight(n) for n in (0, 40, 80, 120, 500)] == pytest.approx([1, 2, 4, 8, 8])
+    assert weight(500, boldest=1.0) == 1.0
