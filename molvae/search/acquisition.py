@@ -48,7 +48,7 @@ class UpperConfidenceBound(Acquisition):
     """mean + w std with log10 w uniform in a range (Tripp & Hernandez-Lobato 2024, arXiv:2406.07709, section 5).
 
     A fresh weight for each draw replaces tuning: some molecules are picked greedily, some curiously. A search that has
-    found nothing better for long gets bolder: the weight doubles every `patience` calls, up to `boldest` times.
+    found nothing better for long can get bolder: the weight doubles every `patience` calls, up to `boldest` times.
 
     Args:
         log10_weight: range of log10 w.
@@ -57,7 +57,7 @@ class UpperConfidenceBound(Acquisition):
     """
 
     def __init__(
-        self, log10_weight: tuple[float, float] = (-1.5, 0.5), patience: int = 40, boldest: float = 8.0
+        self, log10_weight: tuple[float, float] = (-1.5, 0.5), patience: int = 40, boldest: float = 1.0
     ) -> None:
         self.log10_weight, self.patience, self.boldest = log10_weight, patience, boldest
 

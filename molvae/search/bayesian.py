@@ -43,7 +43,7 @@ class InnerSearch:
     """
 
     generations: int = 4
-    candidates: int = 30
+    candidates: int = 40
     parents: int = 100
     rank_offset: float = 0.05
     reserve: int = 100

@@ -21,9 +21,9 @@ from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
     AcquisitionSpec,
-    DecoderEditsSpec,
     GraphCrossoverSpec,
     GraphMutationSpec,
+    InterpolationSpec,
     MaskCrossoverSpec,
     PerturbationSpec,
     ProposerSpec,
@@ -52,7 +52,7 @@ class InnerSpec(Spec):
     """The inner search, free of oracle calls; see `InnerSearch`."""
 
     generations: int = Field(4, ge=1)
-    candidates: int = Field(30, ge=1, description="proposals a generation")
+    candidates: int = Field(40, ge=1, description="proposals a generation")
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
     reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
@@ -62,11 +62,11 @@ class InnerSpec(Spec):
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
     GraphMutationSpec(share=0.25),
-    GraphCrossoverSpec(share=0.2),
-    DecoderEditsSpec(share=0.35),
-    PerturbationSpec(share=0.1),
-    MaskCrossoverSpec(share=0.05),
-    StochasticDecodingSpec(share=0.05),
+    GraphCrossoverSpec(share=0.25),
+    PerturbationSpec(share=0.2),
+    MaskCrossoverSpec(share=0.15),
+    InterpolationSpec(share=0.05),
+    StochasticDecodingSpec(share=0.1),
 )
 
 
