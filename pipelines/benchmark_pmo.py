@@ -20,20 +20,18 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from concurrent.futures import as_completed
-from multiprocessing import get_context
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-
-from pebble import ProcessExpired, ProcessPool
 
 from molvae.cli.faults import report_fault
 from molvae.core.config import load_config, parse_config
-from molvae.core.errors import ConfigError, DataError, MolvaeError
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import write_text
 from molvae.core.runtime import progress, usable_cpus
-from molvae.data.workers import follow_parent
-from pipelines.pmo.measure import code_version, run_job
+from pipelines.pmo.measure import MESSAGES, code_version, run_job
 from pipelines.pmo.plots import bars, curves
+from pipelines.pmo.processes import in_processes
 from pipelines.pmo.results import Row, add_row, read_rows
 from pipelines.pmo.study import Job, Study
 from pipelines.pmo.tables import Results, published, report
@@ -83,31 +81,17 @@ def narrowed(study: Study, args: argparse.Namespace) -> Study:
 def run_all(jobs: Sequence[Job], runs: Path, out: Path, processes: int) -> int:
     """Run jobs in processes of their own and record each that is finished; returns how many failed."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes: one core each
-    code, failed = code_version(), 0
-    pool = ProcessPool(
-        processes,
-        max_tasks=1,  # a fresh process for each run: its peak memory is the run's
-        initializer=follow_parent,
-        initargs=[os.getpid()],
-        context=get_context("spawn"),
-    )
-    with pool, progress(len(jobs), "PMO", "runs") as bar:
-        futures = {pool.schedule(run_job, args=[job, runs, code]): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                job = futures[future]
-                try:
-                    row = future.result()
-                except (MolvaeError, ProcessExpired) as error:  # the other runs go on
-                    failed += 1
-                    print(f"{job.method}, {job.task}, seed {job.seed}: {error}", file=sys.stderr, flush=True)
-                    continue
-                add_row(row, out)
-                print(said(row), flush=True)
+    work, failed = partial(run_job, runs=runs, code=code_version()), 0
+    with progress(len(jobs), "PMO", "runs") as bar, closing(in_processes(work, jobs, processes)) as finished:
+        for job, outcome in finished:
+            if isinstance(outcome, Row):
+                add_row(outcome, out)
+                print(said(outcome), flush=True)
                 bar.advance()
-        except BaseException:
-            pool.stop()  # every run continues from its ledger
-            raise
+            else:  # the other runs go on, the same command tries this one again
+                failed += 1
+                where = f"{job.method}, {job.task}, seed {job.seed}"
+                print(f"{where}: {outcome}; see {runs / job.folder / MESSAGES}", file=sys.stderr, flush=True)
     return failed
 
 

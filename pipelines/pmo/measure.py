@@ -20,6 +20,7 @@ from molvae.search.metrics import auc_top
 from pipelines.pmo.results import Row, rounded
 from pipelines.pmo.study import Job, SearchMethod
 
+MESSAGES = "messages.log"  # of a run, in its directory
 POINTS = 20  # of a curve
 BEST = 100  # molecules whose diversity is measured
 
@@ -51,7 +52,7 @@ def run_job(job: Job, runs: Path, code: str) -> Row:
         code: what to note as the version of the package.
     """
     run_dir = runs / job.folder
-    _log_to(run_dir / "messages.log")
+    _log_to(run_dir / MESSAGES)
     began = time.process_time()
     trace = _searched(job, run_dir) if isinstance(job.spec, SearchMethod) else _peer(job)
     cpu_seconds = math.nan if trace.resumed else time.process_time() - began

@@ -73,7 +73,7 @@ def report(results: Results, others: pd.DataFrame, title: str) -> str:
     head = (
         f"# {title}\n\nPMO, {results.budget:,} oracle calls a run. AUC is that of the mean of the best ten over the "
         "budget. Means over seeds; ± is their standard deviation. Sums are over the "
-        f"{len(results.common)} tasks that every method here has{named}.\n"
+        f"{len(results.common)} task(s) that every method here has{named}.\n"
     )
     parts = [head, "## Sums\n", sums(results, others), "## AUC by task\n", by_task(results)]
     if len(others):
@@ -142,7 +142,7 @@ def by_task(results: Results) -> str:
     spread = spread.reindex(index=results.tasks, columns=results.methods)
     rows = []
     for task in results.tasks:
-        values, deviations = means.loc[task].tolist(), spread.loc[task].tolist()
+        values, deviations = (list(map(float, table.loc[task])) for table in (means, spread))
         best = max(value for value in values if not math.isnan(value))
         rows.append([task, *(_cell(v, d, v == best) for v, d in zip(values, deviations, strict=True))])
     return markdown(["task", *results.methods], rows)
@@ -153,7 +153,7 @@ def published_by_task(results: Results, others: pd.DataFrame) -> str:
     starred = others.assign(method=others["method"] + others["prescreen"].map({"yes": "*", "no": ""}))
     table = starred.pivot_table(MEASURE, "task", "method", sort=False)
     rows = [
-        [t, *("" if math.isnan(v) else f"{v:.3f}" for v in table.loc[t].tolist())]
+        [t, *("" if math.isnan(v) else f"{v:.3f}" for v in map(float, table.loc[t]))]
         for t in results.tasks
         if t in table.index
     ]

@@ -159,6 +159,7 @@ config = "configs/search/structural.toml"
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # two processes that import everything: seconds, but not on a crowded machine
 def test_the_whole_and_what_is_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,7 +77,7 @@ def test_sums_are_over_the_tasks_that_all_have(tmp_path: Path) -> None:
     results = small(tmp_path, leave_out=("peer", "valsartan_smarts"))
     assert results.common == ["qed", "median1"]
     text = report(results, published(1000), "x")
-    assert "the 2 tasks that every method here has: qed, median1" in text
+    assert "the 2 task(s) that every method here has: qed, median1" in text
     table = text.split("## AUC by task")[0]
     assert cells(table, "ours")[0] == "1.200 ± 0.000"
     assert cells(table, "COMPOSE")[0] == f"{0.878 + 0.245:.3f}"
