@@ -1,5 +1,5 @@
 """Constraints on molecules: catalogues of structural alerts, windows on properties, required and forbidden
-substructures.
+substructures, similarity to a molecule.
 
 A filter answers with the reasons for which it refuses a molecule; no reason means that the molecule passes.
 
@@ -11,15 +11,17 @@ alert sets of ChEMBL (Glaxo, Dundee, BMS, SureChEMBL, MLSMR, Inpharmatica, LINT,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import final
 
-from rdkit import Chem
+from rdkit import Chem, DataStructs
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.descriptors import DESCRIPTORS
+from molvae.chem.fingerprints import FingerprintKind, fingerprint, generator, similarity_to
+from molvae.chem.molecules import parse
 from molvae.core.config import did_you_mean
 from molvae.core.errors import ConfigError
 
@@ -110,6 +112,49 @@ class PropertyWindow(Filter):
         if self.high is not None and not value <= self.high:
             return [f"{self.name} {value:.4g} > {self.high:g}"]
         return []
+
+
+@final
+@dataclass(frozen=True)
+class SimilarityFilter(Filter):
+    """Tanimoto similarity to a molecule within [low, high], on unfolded fingerprints (see `chem.fingerprints`).
+
+    Args:
+        target: SMILES of the molecule to compare with.
+        low, high: from 0 to 1.
+        kind: which fingerprint; the Morgan ones and atom pairs compare counts, or only presence where `counts` is off.
+
+    >>> SimilarityFilter("CCO", high=0.4).reasons(Chem.MolFromSmiles("CCCO"))
+    ['similarity 0.5 > 0.4']
+    """
+
+    target: str
+    low: float = 0.0
+    high: float = 1.0
+    kind: FingerprintKind = "ECFP4"
+    counts: bool = True
+
+    def __post_init__(self) -> None:
+        if parse(self.target) is None:
+            raise ConfigError(f"expected the SMILES of a molecule to be similar to, got {self.target!r}")
+        if not 0 <= self.low <= self.high <= 1:
+            raise ConfigError(f"expected 0 <= low <= high <= 1 for a similarity, got {self.low:g} and {self.high:g}")
+
+    @cached_property
+    def _similarity(self) -> Callable[[Chem.Mol], float]:
+        target, counts = Chem.MolFromSmiles(self.target), self.counts or self.kind == "PHCO"
+        if counts:
+            compare = similarity_to(target, self.kind)
+            return lambda mol: compare(fingerprint(mol, self.kind))
+        make = generator(self.kind).GetSparseFingerprint
+        reference = make(target)
+        return lambda mol: float(DataStructs.TanimotoSimilarity(make(mol), reference))
+
+    def reasons(self, mol: Chem.Mol) -> list[str]:
+        value = self._similarity(mol)
+        if value < self.low:
+            return [f"similarity {value:.4g} < {self.low:g}"]
+        return [f"similarity {value:.4g} > {self.high:g}"] if value > self.high else []
 
 
 @final

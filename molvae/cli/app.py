@@ -151,13 +151,14 @@ def optimise(
 ) -> None:
     """Search for molecules that score highly.
 
-    Prints the ten best and writes a report page; the same command resumes a run that was stopped, in any way.
+    Prints the ten best (of several objectives, the front) and writes a report page; the same command resumes a run that
+    was stopped, in any way.
     """
     import os
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # its matrices are small: a second thread gains nothing
 
-    from molvae.cli.tables import print_table
+    from molvae.cli.search_tables import print_result
     from molvae.core.config import load_config
     from molvae.core.errors import Interrupted
     from molvae.search.config import OptimiseConfig
@@ -170,10 +171,7 @@ def optimise(
     except Interrupted:
         _report(directory)
         raise
-    rows = [(i, r.value, r.call, r.proposer, r.smiles) for i, r in enumerate(result.best_records(10), start=1)]
-    print_table(("rank", "score", "call", "proposed by", "molecule"), rows)
-    area = result.auc_top(10, spec.search.budget)
-    print(f"{len(result.records):,} molecules scored, AUC top-10 {area:.4f}, seed {spec.seed}, run: {directory}")
+    print_result(result, spec, directory)
     _report(directory)
 
 

@@ -2,7 +2,7 @@
 
 from molvae.oracles.guacamol import PMO_TASKS
 from molvae.oracles.isolation import IsolatedOracle, ParallelOracle
-from molvae.oracles.oracle import Minimised, Oracle, Stacked
+from molvae.oracles.oracle import ComponentOf, Minimised, Oracle, Stacked
 from molvae.oracles.registry import OracleInfo, list_oracles, oracle
 from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
 
@@ -10,6 +10,7 @@ __all__ = [
     "PMO_TASKS",
     "BudgetedOracle",
     "CachedOracle",
+    "ComponentOf",
     "IsolatedOracle",
     "Minimised",
     "Oracle",

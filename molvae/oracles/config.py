@@ -80,13 +80,14 @@ class CommandSpec(Spec):
 
 
 class StackedSpec(Spec):
-    """Several oracles side by side, for multi-objective search."""
+    """Several oracles side by side, for multi-objective search; each turns its own sign, so that all are maximised."""
 
     kind: Literal["stacked"] = "stacked"
     oracles: Annotated[tuple[OracleSpec, ...], Field(min_length=1)]
+    names: tuple[str, ...] | None = Field(None, description="of the objectives; by default those of the oracles")
 
     def build(self) -> Oracle:
-        return Stacked([spec.build() for spec in self.oracles])
+        return Stacked([spec.build() for spec in self.oracles], names=self.names)
 
 
 class CachedSpec(Spec):

@@ -174,6 +174,10 @@ class ParallelOracle(Oracle):
         self._stopping = False
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        return self.inner.objectives
+
+    @property
     def identity(self) -> str:
         return self.inner.identity
 

@@ -20,7 +20,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.core.errors import MoleculeError, OracleError
+from molvae.core.config import did_you_mean
+from molvae.core.errors import ConfigError, MoleculeError, OracleError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,12 @@ class Oracle(ABC):
     name: str
     parameters: Mapping[str, Any] = {}
     n_objectives: int = 1
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the Q objectives, each another."""
+        several = self.n_objectives > 1
+        return tuple(f"{self.name}_{q}" for q in range(self.n_objectives)) if several else (self.name,)
 
     @property
     def identity(self) -> str:
@@ -116,6 +123,10 @@ class Minimised(Oracle):
         self.parameters = {**inner.parameters, "direction": "minimise"}
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        return self.inner.objectives
+
+    @property
     def identity(self) -> str:
         return json.dumps({"minimise": self.inner.identity})
 
@@ -131,13 +142,29 @@ class Minimised(Oracle):
 
 @final
 class Stacked(Oracle):
-    """Several oracles side by side: (N, Q) for multi-objective search."""
+    """Several oracles side by side: (N, Q) for multi-objective search.
 
-    def __init__(self, inner: Sequence[Oracle], name: str | None = None) -> None:
+    Args:
+        inner: the oracles, in the order of the columns.
+        name: of the whole; made from the parts' names by default.
+        names: of the Q objectives; the parts' own by default, numbered where two are equal.
+
+    Raises:
+        ConfigError: not one name for each objective, or two equal ones.
+    """
+
+    def __init__(self, inner: Sequence[Oracle], name: str | None = None, names: Sequence[str] | None = None) -> None:
         self.inner = list(inner)
         self.name = name or "+".join(part.name for part in self.inner)
         self.n_objectives = sum(part.n_objectives for part in self.inner)
         self.parameters = {"oracles": [json.loads(part.identity) for part in self.inner]}
+        self._names = _distinct([own for part in self.inner for own in part.objectives]) if names is None else [*names]
+        if len(set(self._names)) != self.n_objectives or len(self._names) != self.n_objectives:
+            raise ConfigError(f"expected {self.n_objectives} different names of objectives, got {self._names}")
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return tuple(self._names)
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         smiles = as_list(smiles)
@@ -151,3 +178,32 @@ class Stacked(Oracle):
     def close(self) -> None:
         for part in self.inner:
             part.close()
+
+
+@final
+class ComponentOf(Oracle):
+    """One of the components that another oracle reports, as an oracle of its own; it is not closed with this one."""
+
+    def __init__(self, inner: Oracle, component: str) -> None:
+        self.inner, self.name = inner, component
+        self.parameters = {"of": json.loads(inner.identity)}
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        smiles = as_list(smiles)
+        found = self.inner.components(smiles)
+        if found and self.name not in found:
+            raise ConfigError(
+                f"oracle {self.inner.name} has no component {self.name!r}{did_you_mean(self.name, [*found])}"
+                f" (choices: {', '.join(found)})"
+            )
+        return found.get(self.name, unscored(len(smiles), 1))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, a repeated one numbered: a, b, a becomes a, b, a_2."""
+    counts: dict[str, int] = {}
+    result = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        result.append(name if counts[name] == 1 else f"{name}_{counts[name]}")
+    return result

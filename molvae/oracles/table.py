@@ -68,10 +68,9 @@ def score_file(
         DataError: the input cannot be read or has no such column, or the output cannot be written.
     """
     source, out = Path(source), Path(out)
-    labels = [oracle.name] if oracle.n_objectives == 1 else [f"{oracle.name}_{q}" for q in range(oracle.n_objectives)]
     header = column_names(source)
     place = header.index(_smiles_column(source, header, column))
-    labels = [label if label not in header else f"{label}_score" for label in labels]
+    labels = [label if label not in header else f"{label}_score" for label in oracle.objectives]
     n_rows = n_scored = 0
     with _writing(out) as write:
         write([header + labels])

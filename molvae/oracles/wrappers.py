@@ -38,6 +38,10 @@ class _ByMolecule(Oracle):
         self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        return self.inner.objectives
+
+    @property
     def identity(self) -> str:
         return self.inner.identity
 

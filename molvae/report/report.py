@@ -23,7 +23,19 @@ from molvae.core.files import write_text
 from molvae.report.charts import Chart, colour
 from molvae.report.citations import citations
 from molvae.report.drawing import molecule_svg
-from molvae.report.rundata import COMPONENT, RunData, best_molecules, read_run, running_best, table_rows
+from molvae.report.front import figures as front_figures
+from molvae.report.front import front_chart, front_legend, hypervolume_chart
+from molvae.report.rundata import (
+    COMPONENT,
+    OBJECTIVE,
+    RunData,
+    best_molecules,
+    objective_columns,
+    read_run,
+    running_best,
+    standing,
+    table_rows,
+)
 
 REPORT_NAME = "report.html"
 N_PICTURES = 24
@@ -48,7 +60,7 @@ class Card:
     rank: int
     call: int
     smiles: str
-    value: float
+    value: float | None
     picture: Markup
     proposer: str
     components: list[Component]
@@ -87,6 +99,9 @@ def render(run: RunData) -> str:
         "title": part("the title", _title, run.directory.name),
         "figures": part("the figures", _figures, []),
         "cards": part("the pictures", _cards, []),
+        "front": part("the front", lambda r: Markup(front_chart(r)), ""),
+        "front_legend": part("the legend of the front", front_legend, ""),
+        "hypervolume": part("the hypervolume", lambda r: Markup(hypervolume_chart(r)), ""),
         "convergence": part("the convergence curve", _convergence, ""),
         "latent_map": part("the latent map", _latent_map, ""),
         "n_on_map": part("the count of the latent map", lambda r: len(r.latent), 0),
@@ -128,12 +143,14 @@ def _figures(run: RunData) -> list[tuple[str, Any]]:
         numbers = [(name.replace("_", " "), v) for name, v in metrics.items() if isinstance(v, int | float)]
         return [*numbers[:12], *_seconds(run)]
     best = best_molecules(molecules, 10)["value"]
-    n_failed, n_infeasible = int(molecules["value"].isna().sum()), int((~molecules["feasible"].astype(bool)).sum())
+    n_failed, n_infeasible = int(standing(molecules).isna().sum()), int((~molecules["feasible"].astype(bool)).sum())
     figures: list[tuple[str, Any]] = [
         ("best score", best.max() if len(best) else None),
         ("mean of the best 10", best.mean() if len(best) else None),
         ("molecules scored", len(molecules)),
     ]
+    if objective_columns(molecules):
+        figures = list(front_figures(run))
     figures += [("AUC top-10", metrics["auc_top10"])] if "auc_top10" in metrics else []
     figures += [("could not be scored", n_failed)] if n_failed else []
     figures += [("break a constraint", n_infeasible)] if n_infeasible else []
@@ -149,13 +166,15 @@ def _cards(run: RunData) -> list[Card]:
     for rank, row in enumerate(best_molecules(run.molecules, N_PICTURES).to_dict("records"), start=1):
         picture = Markup(molecule_svg(row["smiles"]))
         proposer, components = str(row.get("proposer") or ""), _components({str(k): v for k, v in row.items()})
-        cards.append(Card(rank, int(row["call"]), row["smiles"], row["value"], picture, proposer, components))
+        value = None if objective_columns(run.molecules) else row["value"]
+        cards.append(Card(rank, int(row["call"]), row["smiles"], value, picture, proposer, components))
     return cards
 
 
 def _components(row: dict[str, Any]) -> list[Component]:
-    """A value and its desirability make one line; a value between 0 and 1 is its own bar."""
-    values = {k.removeprefix(COMPONENT): float(v) for k, v in row.items() if k.startswith(COMPONENT) and pd.notna(v)}
+    """A value and its desirability make one line; a value between 0 and 1 is its own bar. Objectives come instead."""
+    prefix = OBJECTIVE if any(k.startswith(OBJECTIVE) for k in row) else COMPONENT
+    values = {k.removeprefix(prefix): float(v) for k, v in row.items() if k.startswith(prefix) and pd.notna(v)}
     paired = {name + DESIRABILITY for name in values}
     shown = {name: value for name, value in values.items() if name not in paired}
     shares = {name: values.get(name + DESIRABILITY, value) for name, value in shown.items()}
@@ -187,6 +206,7 @@ def _latent_map(run: RunData) -> Markup | str:
     if run.latent.empty or run.molecules.empty:
         return ""
     rows = run.molecules.reset_index(names="row").merge(run.latent, on="call").set_index("row")
+    rows = rows.assign(value=standing(rows))
     rows = rows[rows["value"].notna()]
     if rows.empty:
         return ""

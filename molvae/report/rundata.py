@@ -17,6 +17,8 @@ from molvae.core.errors import DataError
 from molvae.core.files import read_events, read_json
 
 COMPONENT = "component:"  # prefix of the columns that hold what a score is made of
+OBJECTIVE = "objective:"  # prefix of the columns of several objectives, beside which `value` is empty
+OUTCOME = "outcome:"  # prefix of the columns of what an oracle said about constraints
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,20 @@ def _read_molecules(path: Path) -> pd.DataFrame:
     frame["value"] = pd.to_numeric(frame["value"], errors="coerce").astype(float)
     if "feasible" not in frame:
         frame["feasible"] = True
+    if objective_columns(frame) and "front" not in frame:
+        raise DataError("has several objectives, but lacks the column front")
     return frame
+
+
+def objective_columns(molecules: pd.DataFrame) -> list[str]:
+    """The columns of several objectives; none where there is one score."""
+    return [name for name in molecules.columns if name.startswith(OBJECTIVE)]
+
+
+def standing(molecules: pd.DataFrame) -> pd.Series:
+    """What molecules are coloured and ordered by: the score, or the mean rank (0 to 1) over several objectives."""
+    columns = objective_columns(molecules)
+    return molecules[columns].rank(pct=True).mean(axis=1, skipna=False) if columns else molecules["value"]
 
 
 def _read_latent(path: Path) -> pd.DataFrame:
@@ -105,9 +120,15 @@ def _parsed(config_text: str, remarks: list[str]) -> dict[str, Any]:
 
 
 def best_molecules(molecules: pd.DataFrame, n: int) -> pd.DataFrame:
-    """The `n` best feasible molecules with a score, best first; of equal ones the earlier."""
+    """The `n` best feasible molecules with a score, best first; of equal ones the earlier.
+
+    Of several objectives: an even selection of the front, by the first objective.
+    """
     if molecules.empty:
         return molecules
+    if columns := objective_columns(molecules):
+        front = molecules[molecules["front"].astype(bool)].sort_values([*columns, "call"], ascending=False)
+        return front.iloc[:: max(1, -(-len(front) // n))]
     usable = molecules[molecules["feasible"].astype(bool) & molecules["value"].notna()]
     return usable.sort_values(["value", "call"], ascending=[False, True]).head(n)
 
@@ -124,16 +145,27 @@ def running_best(values: Iterable[float], k: int) -> list[float]:
 
 
 def table_rows(molecules: pd.DataFrame) -> str:
-    """The molecules as JSON for the page's table: {"columns": [...], "rows": [[...], ...]}, NaN as null.
+    """The molecules as JSON for the page's table: {"columns": [...], "rows": [[...], ...], "scores": [...]}.
+
+    NaN is null; "scores" are the places of the columns that say how good a molecule is.
 
     `<` is escaped, so that no SMILES or name can end the script element that the text stands in.
     """
-    wanted = ("call", "value", "smiles", "proposer", "batch", "seconds", "feasible")
+    scores = objective_columns(molecules) or ["value"]
+    wanted = ("call", *scores, "smiles", "front", "proposer", "batch", "seconds", "feasible")
     columns = [name for name in wanted if name in molecules.columns]
-    columns += [name for name in molecules.columns if name.startswith(COMPONENT)]
+    columns += [name for name in molecules.columns if name.startswith((COMPONENT, OUTCOME))]
     rows = [[_plain(value) for value in row] for row in molecules[columns].itertuples(index=False, name=None)]
-    names = [name.removeprefix(COMPONENT) for name in columns]
-    return json.dumps({"columns": names, "rows": rows}, separators=(",", ":")).replace("<", "\\u003c")
+    table = {
+        "columns": [_heading(name) for name in columns],
+        "rows": rows,
+        "scores": [columns.index(name) for name in scores if name in columns],
+    }
+    return json.dumps(table, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _heading(column: str) -> str:
+    return column.removeprefix(COMPONENT).removeprefix(OBJECTIVE).removeprefix(OUTCOME)
 
 
 def _plain(value: Any) -> Any:

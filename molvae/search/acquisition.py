@@ -31,14 +31,20 @@ _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
 
 class Acquisition(ABC):
-    """Draws functions Posterior -> (M,) to be maximised."""
+    """Draws functions Posterior -> (M,) to be maximised.
+
+    Attributes:
+        logarithmic: whether the functions are logarithms of something positive.
+    """
+
+    logarithmic: bool = False
 
     @abstractmethod
     def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
         """One acquisition function; all randomness comes from `rng`, here and now.
 
         Args:
-            best: best score so far.
+            best: best score so far; -inf while nothing feasible is known. Several objectives have no best.
             rng: source of randomness.
             stalled: oracle calls since it was found.
         """
@@ -72,6 +78,8 @@ class LogExpectedImprovement(Acquisition):
 
     Ament et al. 2023, arXiv:2310.20708, eq. 9.
     """
+
+    logarithmic = True
 
     def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
         return lambda posterior: np.log(posterior.std) + log_h((posterior.mean - best) / posterior.std)

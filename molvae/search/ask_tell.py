@@ -27,6 +27,9 @@ PENDING_STREAM = 1  # not 0: numpy takes [seed, n, 0] for [seed, n]
 class Search(ABC):
     """Ask/tell over molecules; larger scores are better, NaN means "could not be scored".
 
+    A molecule that is judged by several numbers (objectives, and outcomes that are constrained; see `outcomes`) has a
+    row of K numbers in place of the score.
+
     Attributes:
         awaited: the molecules that were pending at the last `ask`.
 
@@ -41,7 +44,7 @@ class Search(ABC):
     ) -> None:
         self.seed, self.accept = seed, accept
         self.start = [s for s in dict.fromkeys(canonical(s) for s in start) if s is not None]
-        self.values: dict[str, float] = {}
+        self.values: dict[str, Any] = {}  # a score, or a list of K numbers
         self.awaited: tuple[str, ...] = ()
         self._told: list[dict[str, Any]] = []
         self._pending: tuple[int, list[Candidate]] | None = None
@@ -98,21 +101,22 @@ class Search(ABC):
             for smiles in self.awaited:
                 del self.values[smiles]
 
-    def tell(self, smiles: Sequence[str], values: Sequence[float]) -> None:
-        """Learn the scores of a batch: asked for or not, finite or NaN (infinities count as NaN)."""
+    def tell(self, smiles: Sequence[str], values: Sequence[Any]) -> None:
+        """Learn the scores (N,) or rows (N, K) of a batch, asked for or not; infinities count as NaN."""
         if len(smiles) != len(values):
             raise DataError(
                 f"tell needs one value for each molecule; got {len(smiles)} molecules, {len(values)} values"
             )
         asked = self._pending[0] if self._pending else 0
-        scores = [float(v) if math.isfinite(v) else math.nan for v in values]
-        told = [None if math.isnan(v) else v for v in scores]
+        scores = np.array(values, dtype=np.float64)
+        scores[~np.isfinite(scores)] = math.nan
+        told = [plain(v) for v in scores.tolist()]
         self._told.append({"asked": asked, "smiles": list(smiles), "values": told, "note": self.note})
         if asked:  # else told out of turn, and the note of the last ask still holds
             self._noted = self._note
         self._pending, self._note = None, []
-        self.values.update(zip(smiles, scores, strict=True))
-        self._observe(list(smiles), np.array(scores, dtype=np.float64))
+        self.values.update(zip(smiles, scores.tolist(), strict=True))
+        self._observe(list(smiles), scores)
 
     def state_dict(self) -> dict[str, Any]:
         """All that was told, as plain types; JSON can hold it."""
@@ -128,10 +132,10 @@ class Search(ABC):
                 f"got {state.get('format')} and {state.get('seed')}"
             )
         for batch in state["told"]:
-            values = [math.nan if v is None else v for v in batch["values"]]
+            values = np.array(batch["values"], dtype=np.float64).tolist()  # None becomes NaN
             self.replay(batch["asked"], batch["smiles"], values, batch["note"])
 
-    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float], note: Sequence[str] = ()) -> None:
+    def replay(self, asked: int, smiles: Sequence[str], values: Sequence[Any], note: Sequence[str] = ()) -> None:
         """Tell a batch of an earlier run that had been asked for with `ask(asked)`, after which `note` was noted."""
         self._pending, self._note = (asked, []), list(note)
         self.tell(smiles, values)
@@ -142,7 +146,14 @@ class Search(ABC):
 
     @abstractmethod
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
-        """Take in scores (N,), NaN for failed ones."""
+        """Take in scores (N,) or rows (N, K), NaN for failed ones."""
+
+
+def plain(value: Any) -> Any:
+    """A number, or a list of them, with None for NaN: JSON has no NaN."""
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    return None if math.isnan(value) else value
 
 
 def sift(

@@ -53,17 +53,18 @@ class OptunaSearch(Search):
 
     A point that decodes to a known molecule is told its known value, free of a call; a point that decodes to nothing is
     told as failed. The sampler's state is rebuilt by asking again, since its random stream advances with each trial.
-    `gp` costs seconds a trial in 64 dimensions; it is there for comparison.
+    `gp` costs seconds a trial in 64 dimensions; it is there for comparison. All but `cmaes` take several objectives.
     """
 
     def __init__(
         self,
         model: LatentModel,
-        sampler: Literal["tpe", "cmaes", "gp"] = "tpe",
+        sampler: Literal["tpe", "cmaes", "gp", "nsga2"] = "tpe",
         bounds: float = 3.0,
         seed: int = 0,
         start: Sequence[str] = (),
         accept: Callable[[Chem.Mol], bool] = lambda mol: True,
+        n_objectives: int = 1,
     ) -> None:
         import optuna
 
@@ -73,12 +74,14 @@ class OptunaSearch(Search):
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
             "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed),
             "gp": lambda: optuna.samplers.GPSampler(seed=seed),
+            "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=seed),
         }
+        self._breeds = sampler == "nsga2"
         self.model, self.bounds = model, bounds
         self._space: dict[str, optuna.distributions.BaseDistribution] = {
             f"z{i}": optuna.distributions.FloatDistribution(-bounds, bounds) for i in range(model.latent_dim)
         }
-        self._study = optuna.create_study(direction="maximize", sampler=makers[sampler]())
+        self._study = optuna.create_study(directions=["maximize"] * n_objectives, sampler=makers[sampler]())
         self._open: dict[str, optuna.Trial] = {}
 
     def replay(self, asked: int, smiles: Sequence[str], values: Sequence[float], note: Sequence[str] = ()) -> None:
@@ -105,29 +108,35 @@ class OptunaSearch(Search):
         return list(found.values())
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
-        import optuna
-
         for s, value in zip(smiles, values, strict=True):
             trial = self._open.pop(s, None)
             if trial is not None:
-                self._finish(trial, float(value))
-            elif math.isfinite(value) and canonical(s) is not None:
+                self._finish(trial, value)
+            elif np.isfinite(value).all() and canonical(s) is not None:
                 mean, _ = self.model.posterior([s], on_invalid="nan")
                 if np.isfinite(mean).all():
                     z = np.clip(mean[0].astype(float), -self.bounds, self.bounds)
-                    params = dict(zip(self._space, z.tolist(), strict=True))
-                    self._study.add_trial(
-                        optuna.trial.create_trial(value=float(value), params=params, distributions=self._space)
-                    )
+                    self._add(dict(zip(self._space, z.tolist(), strict=True)), np.atleast_1d(value).tolist())
         if not self.awaited:
             for trial in self._open.values():  # asked for, but never told
                 self._finish(trial, math.nan)
             self._open.clear()
 
-    def _finish(self, trial: optuna.Trial, value: float) -> None:
+    def _add(self, params: dict[str, float], values: list[float]) -> None:
+        """Tell of a point that the sampler did not ask for."""
+        import optuna
+
+        if self._breeds:  # only what was asked for joins a generation and can have offspring
+            self._study.enqueue_trial(params)
+            self._finish(self._study.ask(self._space), values)
+        else:
+            trial = optuna.trial.create_trial(values=values, params=params, distributions=self._space)
+            self._study.add_trial(trial)
+
+    def _finish(self, trial: optuna.Trial, value: Any) -> None:
         from optuna.trial import TrialState
 
-        if math.isfinite(value):
-            self._study.tell(trial, value)
+        if np.isfinite(value).all():
+            self._study.tell(trial, np.atleast_1d(value).tolist())
         else:
             self._study.tell(trial, state=TrialState.FAIL)

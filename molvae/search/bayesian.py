@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from scipy import sparse
 from molvae.chem.molecules import parse
 from molvae.search.acquisition import Acquisition, Scorer, UpperConfidenceBound
 from molvae.search.ask_tell import Search, sift
+from molvae.search.goals import Goal, Maximum
+from molvae.search.multiobjective import JointAcquisition
+from molvae.search.outcomes import OutcomesGP
 from molvae.search.proposals import Candidate, Parents, Proposer
-from molvae.search.surrogate import CountFingerprint, Posterior, TanimotoGP
+from molvae.search.surrogate import CountFingerprint, Posterior, TanimotoGP, joined
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -57,6 +60,7 @@ class BayesianSearch(Search):
         proposers: kinds of proposal with their shares of the candidates.
         acquisition: what ranks candidates.
         surrogate: the Gaussian process; new, without observations.
+        goal: what makes a molecule a good one; a high score, where none is given.
         fingerprint: what the surrogate sees of a molecule.
         inner: size of the inner search.
         library: molecules that no oracle has scored, from which some immigrate into each batch; see `InnerSearch`.
@@ -68,7 +72,8 @@ class BayesianSearch(Search):
         proposers: Sequence[tuple[Proposer, float]],
         *,
         acquisition: Acquisition | None = None,
-        surrogate: TanimotoGP | None = None,
+        surrogate: TanimotoGP | OutcomesGP | None = None,
+        goal: Goal | None = None,
         fingerprint: CountFingerprint | None = None,
         inner: InnerSearch | None = None,
         library: Sequence[str] = (),
@@ -80,6 +85,7 @@ class BayesianSearch(Search):
         self.proposers = tuple(proposers)
         self.acquisition = acquisition or UpperConfidenceBound()
         self.surrogate = TanimotoGP() if surrogate is None else surrogate  # an empty one is falsy
+        self.goal = goal or Maximum()
         self.fingerprint = fingerprint or CountFingerprint()
         self.inner = inner or InnerSearch()
         self.library = tuple(library)
@@ -87,11 +93,13 @@ class BayesianSearch(Search):
         self._reserve: tuple[dict[str, int], sparse.csr_matrix] = ({}, _NOTHING)
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
-        mols = {i: mol for i, s in enumerate(smiles) if (mol := parse(s)) is not None and np.isfinite(values[i])}
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        mols = {i: mol for i, s in enumerate(smiles) if (mol := parse(s)) is not None and finite[i]}
         keep = list(mols)
         if keep:
             fingerprints = self.fingerprint(list(mols.values()))
             self.surrogate.append(fingerprints, values[keep])
+            self.goal.observe([smiles[i] for i in keep], values[keep])
             self._seen.update({smiles[i]: fingerprints[k] for k, i in enumerate(keep)})
 
     @contextmanager
@@ -104,10 +112,10 @@ class BayesianSearch(Search):
             yield
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
-        best, stalled = self._progress()
+        best, stalled = self.goal.progress
         scorer = self.acquisition.draw(best, rng, stalled)
         pool = _Pool(self.surrogate)
-        elite = sorted(self._seen, key=lambda s: -self.values[s])[: self.inner.parents]
+        elite = self.goal.ranked(self.inner.parents)
         standing: dict[str, float] = {}
         if elite:
             belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
@@ -121,16 +129,11 @@ class BayesianSearch(Search):
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
             self._add(pool, standing, scorer, self._candidates(parents, counts, rng))
-        picked = pool.pick(n, lambda: self.acquisition.draw(best, rng, stalled), scorer)
+        picked = self._picked(pool, n, lambda: self.acquisition.draw(best, rng, stalled), scorer, rng)
         left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))[: self.inner.reserve]
         self._note = [f"{c.smiles} {c.origin}" for c in left]
         self._reserve = ({c.smiles: row for row, c in enumerate(left)}, pool.fingerprints(left))
         return picked
-
-    def _progress(self) -> tuple[float, int]:
-        """Best score, and the number of scores since it was found."""
-        scores = [v for v in self.values.values() if np.isfinite(v)]
-        return (max(scores), len(scores) - 1 - int(np.argmax(scores))) if scores else (0.0, 0)
 
     def _take_up_reserve(self, pool: _Pool, standing: dict[str, float], scorer: Scorer) -> None:
         """Add what the last batch left; a search that was replayed has its names only, and parses them again."""
@@ -141,6 +144,18 @@ class BayesianSearch(Search):
             self._rank(pool, standing, scorer, candidates, fingerprints[[rows[c.smiles] for c in candidates]])
         else:
             self._add(pool, standing, scorer, noted)
+
+    def _picked(
+        self, pool: _Pool, n: int, draw: Callable[[], Scorer], scorer: Scorer, rng: np.random.Generator
+    ) -> list[Candidate]:
+        """The batch: one draw of the acquisition after another, or by a joint one from pool and best together."""
+        known = self.goal.ranked(1) if isinstance(self.acquisition, JointAcquisition) else []
+        if not (known and pool.candidates and isinstance(self.acquisition, JointAcquisition)):
+            return pool.pick(n, draw, scorer)
+        belief = joined(pool.beliefs)
+        observed = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in known], format="csr"))
+        chosen = self.acquisition.choose(observed, belief, scorer(belief), n, rng)
+        return [pool.candidates[i] for i in chosen]
 
     def _add(self, pool: _Pool, standing: dict[str, float], scorer: Scorer, drawn: list[Candidate]) -> None:
         """Sift candidates and take the good ones into the pool, with their acquisition values in `standing`."""
@@ -183,15 +198,15 @@ class BayesianSearch(Search):
 class _Pool:
     """All candidates of one batch with the surrogate's belief about them."""
 
-    def __init__(self, surrogate: TanimotoGP) -> None:
+    def __init__(self, surrogate: TanimotoGP | OutcomesGP) -> None:
         self.surrogate = surrogate
         self.index: dict[str, int] = {}  # SMILES to row
         self.candidates: list[Candidate] = []
-        self._beliefs: list[Posterior] = []
+        self.beliefs: list[Posterior] = []
 
     def add(self, candidates: list[Candidate], fingerprints: sparse.csr_matrix) -> Posterior:
         belief = self.surrogate.posterior(fingerprints)
-        self._beliefs.append(belief)
+        self.beliefs.append(belief)
         self.candidates += candidates
         self.index.update({c.smiles: row for row, c in enumerate(candidates, len(self.index))})
         return belief
@@ -199,7 +214,7 @@ class _Pool:
     def fingerprints(self, candidates: Sequence[Candidate]) -> sparse.csr_matrix:
         """Fingerprints of some of its candidates, (n, F)."""
         rows = [self.index[c.smiles] for c in candidates]
-        return sparse.vstack([b.fingerprints for b in self._beliefs], format="csr")[rows] if rows else _NOTHING
+        return sparse.vstack([b.fingerprints for b in self.beliefs], format="csr")[rows] if rows else _NOTHING
 
     def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer) -> list[Candidate]:
         """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.
@@ -208,14 +223,13 @@ class _Pool:
         """
         if not self.candidates:
             return []
-        belief = _joined(self._beliefs)
+        belief = joined(self.beliefs)
         picked: list[int] = []
         variance = belief.std**2
         factors = np.zeros((0, len(variance)))  # rows of the pivoted Cholesky factor of the posterior covariance
         for _ in range(min(n, len(self.candidates))):
             scorer = draw() if picked else first
-            current = Posterior(belief.mean, np.sqrt(variance), belief.fingerprints, belief.projection, belief.scale)
-            scores = scorer(current)
+            scores = scorer(replace(belief, std=np.sqrt(variance)))
             scores[picked] = -np.inf
             i = int(np.argmax(scores))
             picked.append(i)
@@ -224,13 +238,3 @@ class _Pool:
             factors = np.vstack([factors, row])
             variance = np.maximum(variance - row**2, 1e-12 * belief.scale**2)
         return [self.candidates[i] for i in picked]
-
-
-def _joined(beliefs: Sequence[Posterior]) -> Posterior:
-    return Posterior(
-        np.concatenate([b.mean for b in beliefs]),
-        np.concatenate([b.std for b in beliefs]),
-        sparse.vstack([b.fingerprints for b in beliefs], format="csr"),
-        np.concatenate([b.projection for b in beliefs], axis=1),
-        beliefs[0].scale,
-    )

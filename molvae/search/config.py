@@ -10,13 +10,15 @@ import numpy as np
 from pydantic import Field, model_validator
 from rdkit import Chem
 
-from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, SubstructureFilter
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
 from molvae.oracles.config import OracleSpec
 from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
+from molvae.search.constraints import ConstraintSpec
+from molvae.search.goals import ParetoFront
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
@@ -28,7 +30,7 @@ from molvae.search.specs import (
     PerturbationSpec,
     ProposerSpec,
     StochasticDecodingSpec,
-    UCBSpec,
+    build_acquisition,
 )
 from molvae.search.surrogate import CountFingerprint, Scaling, TanimotoGP
 from molvae.workers.spec import DistributedSpec
@@ -36,6 +38,8 @@ from molvae.workers.spec import DistributedSpec
 LIBRARY_STREAM = 2**32 - 2  # a random stream of its own, beside those of the batches
 
 Accept = Callable[[Chem.Mol], bool]
+
+ONE_SCORE = Outcomes()
 
 
 class SurrogateSpec(Spec):
@@ -75,7 +79,7 @@ class BayesianSpec(Spec):
 
     kind: Literal["bayesian"] = "bayesian"
     surrogate: SurrogateSpec = SurrogateSpec()
-    acquisition: AcquisitionSpec = UCBSpec()
+    acquisition: AcquisitionSpec | None = Field(None, description="by default ucb or, of several objectives, chebyshev")
     inner: InnerSpec = InnerSpec()
     proposers: Annotated[tuple[ProposerSpec, ...], Field(min_length=1)] = DEFAULT_PROPOSERS
 
@@ -84,12 +88,22 @@ class BayesianSpec(Spec):
         """Whether a proposal goes by way of the latent space."""
         return any(spec.latent for spec in self.proposers)
 
-    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+    def build(
+        self,
+        model: LatentModel | None,
+        seed: int,
+        start: Sequence[str],
+        accept: Accept,
+        outcomes: Outcomes = ONE_SCORE,
+    ) -> Search:
         s = self.surrogate
+        plain = outcomes.plain
+        surrogate = TanimotoGP(s.noise, s.scaling) if plain else OutcomesGP(outcomes, s.noise, s.scaling)
         return BayesianSearch(
             self._proposers(model),
-            acquisition=self.acquisition.build(),
-            surrogate=TanimotoGP(s.noise, s.scaling),
+            acquisition=build_acquisition(self.acquisition, outcomes),
+            surrogate=surrogate,
+            goal=None if plain else ParetoFront(outcomes),
             fingerprint=CountFingerprint(s.radius, s.n_bits, s.max_count),
             inner=InnerSearch(**self.inner.model_dump(exclude={"library"})),
             library=self._library(model, seed),
@@ -125,9 +139,18 @@ class TurboSpec(Spec):
     candidates: int = Field(1024, ge=16)
     needs_model: ClassVar[bool] = True
 
-    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+    def build(
+        self,
+        model: LatentModel | None,
+        seed: int,
+        start: Sequence[str],
+        accept: Accept,
+        outcomes: Outcomes = ONE_SCORE,
+    ) -> Search:
         from molvae.search.turbo import TurboSearch
 
+        if not outcomes.plain:
+            raise ConfigError("the method 'turbo' has one score to maximise; use 'bayesian' for more")
         return TurboSearch(
             _given(model), points=self.points, candidates=self.candidates, seed=seed, start=start, accept=accept
         )
@@ -137,14 +160,26 @@ class OptunaSpec(Spec):
     """One of Optuna's samplers on latent coordinates (a baseline)."""
 
     kind: Literal["optuna"] = "optuna"
-    sampler: Literal["tpe", "cmaes", "gp"] = "tpe"
+    sampler: Literal["tpe", "cmaes", "gp", "nsga2"] = "tpe"
     bounds: float = Field(3.0, gt=0, description="prior standard deviations")
     needs_model: ClassVar[bool] = True
 
-    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+    def build(
+        self,
+        model: LatentModel | None,
+        seed: int,
+        start: Sequence[str],
+        accept: Accept,
+        outcomes: Outcomes = ONE_SCORE,
+    ) -> Search:
         from molvae.search.baselines import OptunaSearch
 
-        return OptunaSearch(_given(model), self.sampler, self.bounds, seed, start, accept)
+        if outcomes.windows or (outcomes.n_objectives > 1 and self.sampler == "cmaes"):
+            raise ConfigError(
+                "the method 'optuna' knows no constraints that an oracle tells, and 'cmaes' one objective only; "
+                "use 'bayesian', or another sampler"
+            )
+        return OptunaSearch(_given(model), self.sampler, self.bounds, seed, start, accept, outcomes.n_objectives)
 
 
 class PriorSpec(Spec):
@@ -154,55 +189,47 @@ class PriorSpec(Spec):
     temperature: float | None = Field(None, gt=0)
     needs_model: ClassVar[bool] = True
 
-    def build(self, model: LatentModel | None, seed: int, start: Sequence[str], accept: Accept) -> Search:
+    def build(
+        self,
+        model: LatentModel | None,
+        seed: int,
+        start: Sequence[str],
+        accept: Accept,
+        outcomes: Outcomes = ONE_SCORE,
+    ) -> Search:
         from molvae.search.baselines import PriorSearch
 
         return PriorSearch(_given(model), self.temperature, seed=seed, start=start, accept=accept)
 
 
-MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec, Field(discriminator="kind")]
+class EvolutionSpec(Spec):
+    """A genetic algorithm on graphs with the selection of NSGA-II (a baseline); `search.batch_size` is a generation."""
+
+    kind: Literal["evolution"] = "evolution"
+    population: int = Field(100, ge=2)
+    mutation: float = Field(0.5, ge=0, le=1, description="share of children with one parent; the others have two")
+    needs_model: ClassVar[bool] = False
+
+    def build(
+        self,
+        model: LatentModel | None,
+        seed: int,
+        start: Sequence[str],
+        accept: Accept,
+        outcomes: Outcomes = ONE_SCORE,
+    ) -> Search:
+        from molvae.search.evolution import EvolutionSearch
+
+        if outcomes.windows:
+            raise ConfigError("the method 'evolution' knows no constraints that an oracle tells; use 'bayesian'")
+        proposers = [
+            (GraphMutationSpec().build(None), self.mutation),
+            (GraphCrossoverSpec().build(None), 1.0 - self.mutation),
+        ]
+        return EvolutionSearch(proposers, self.population, seed=seed, start=start, accept=accept)
 
 
-class WindowSpec(Spec):
-    """A property within bounds, in its own unit."""
-
-    kind: Literal["window"] = "window"
-    name: str
-    low: float | None = None
-    high: float | None = None
-
-    def build(self) -> Filter:
-        return PropertyWindow(self.name, self.low, self.high)
-
-
-class AlertsSpec(Spec):
-    """No structural alert of the named catalogues."""
-
-    kind: Literal["alerts"] = "alerts"
-    catalogues: Annotated[tuple[str, ...], Field(min_length=1)]
-
-    @property
-    def name(self) -> str:
-        """What the constraint is called in the ledger."""
-        return "+".join(self.catalogues)
-
-    def build(self) -> Filter:
-        return CatalogueFilter(self.catalogues)
-
-
-class SubstructuresSpec(Spec):
-    """Required and forbidden substructures."""
-
-    kind: Literal["substructures"] = "substructures"
-    name: str = "substructures"
-    required: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-
-    def build(self) -> Filter:
-        return SubstructureFilter(self.required, self.forbidden)
-
-
-ConstraintSpec = Annotated[WindowSpec | AlertsSpec | SubstructuresSpec, Field(discriminator="kind")]
+MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec | EvolutionSpec, Field(discriminator="kind")]
 
 
 class StartSpec(Spec):
@@ -218,6 +245,7 @@ class SearchSpec(Spec):
 
     Attributes:
         constraints: candidates that break one are never scored; start molecules that do are recorded as infeasible.
+            What only an oracle tells (kind "oracle") shows when a molecule is scored; the search learns what is likely.
         workers: above 1, molecules are proposed while others are being scored, and runs are not reproducible.
         ahead: None is as many as are being scored. The fewer, the better informed is each proposal.
         distributed: workers on other machines, see `molvae.workers`.
@@ -228,6 +256,10 @@ class SearchSpec(Spec):
     largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
     start: StartSpec = StartSpec()
     constraints: tuple[ConstraintSpec, ...] = ()
+    reference: tuple[float, ...] | None = Field(
+        None,
+        description="of several objectives: the point above which hypervolume counts; by default a bit below the front",
+    )
     pictures: int = Field(10, ge=0, description="a molecule among so many best when scored gets a picture")
     workers: int = Field(1, ge=1, description="molecules scored at once on this machine, each in a process of its own")
     timeout_seconds: float = Field(

@@ -11,11 +11,15 @@ from __future__ import annotations
 import heapq
 import json
 import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molvae.core.errors import DataError
 from molvae.core.files import write_text
+from molvae.search.ask_tell import plain
 
 if TYPE_CHECKING:
     import optuna
@@ -31,13 +35,15 @@ class Record:
     Attributes:
         call: 1 for the first oracle call, 2 for the second, ...
         smiles: canonical.
-        value: score; NaN where the oracle could not score it.
+        value: score; NaN where the oracle could not score it, and of several objectives, which are no one number.
         proposer: what proposed it.
         batch, asked, size: number of its batch, how many molecules were asked for, how many were proposed. With several
             workers each record is a batch of size 1; `asked` is 0 where nothing was asked since the one before.
         seconds: share of the oracle's wall time.
         constraints: amount by which each constraint is broken; 0 or less is fine.
         note: what the search noted when it proposed the batch, with the batch's first record.
+        objectives: the values of several objectives; empty where there is one.
+        outcomes: what the oracle said of each constraint that only it can tell, in its own unit; also in `constraints`.
     """
 
     call: int
@@ -50,6 +56,23 @@ class Record:
     seconds: float
     constraints: dict[str, float] = field(default_factory=dict)
     note: list[str] = field(default_factory=list)
+    objectives: list[float] = field(default_factory=list)
+    outcomes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> list[float]:
+        """The values of all objectives, (Q,)."""
+        return self.objectives or [self.value]
+
+    @property
+    def scored(self) -> bool:
+        """Whether the oracle could score the molecule, in every objective."""
+        return all(math.isfinite(v) for v in self.scores)
+
+    @property
+    def told(self) -> Any:
+        """What a search is told: the score or, where there is more, a row of scores and outcomes."""
+        return [*self.scores, *self.outcomes.values()] if self.objectives or self.outcomes else self.value
 
     @property
     def feasible(self) -> bool:
@@ -63,13 +86,25 @@ class Ledger:
     Args:
         path: journal file to continue or to begin; None keeps the records in memory only.
         about: what the study is, shown by the dashboard.
-        pictures: how many of the best have a picture, in the folder `artifacts` beside the journal.
+        pictures: how many of the best have a picture, in the folder `artifacts` beside the journal; of several
+            objectives, whatever no earlier molecule dominated, if not 0.
+        objectives: their names.
+
+    Raises:
+        DataError: the journal is that of a search with another number of objectives.
     """
 
-    def __init__(self, path: str | Path | None = None, about: dict[str, Any] | None = None, pictures: int = 10) -> None:
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        about: dict[str, Any] | None = None,
+        pictures: int = 10,
+        objectives: Sequence[str] = ("value",),
+    ) -> None:
         self.records: list[Record] = []
         self.pictures = pictures
         self._best: list[float] = []  # a heap of the `pictures` best scores
+        self._front: list[list[float]] = []  # scores that no others dominate, of several objectives
         self._study: optuna.Study | None = None
         if path is None:
             return
@@ -78,13 +113,13 @@ class Ledger:
         ).resolve()  # optuna takes a relative path against whatever folder is current at each write
         self.path.parent.mkdir(parents=True, exist_ok=True)
         repair(self.path)
-        self._study = _open_study(self.path)
+        self._study = _open_study(self.path, objectives)
         for key, value in (about or {}).items():
             if self._study.user_attrs.get(key) != value:
                 self._study.set_user_attr(key, value)
         self.records = [_record(trial.user_attrs) for trial in self._study.get_trials(deepcopy=False)]
-        scores = [r.value for r in self.records if r.feasible and math.isfinite(r.value)]
-        self._best = sorted(heapq.nlargest(pictures, scores))
+        for record in self.records:
+            self._is_among_best(record)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -92,24 +127,43 @@ class Ledger:
     def add(self, record: Record) -> None:
         """Record a molecule; on return it is on the disk. Those among the best so far get a picture."""
         self.records.append(record)
+        best = self._is_among_best(record)
         if self._study is not None:
-            self._study.add_trial(_trial(record, self._picture(record)))
+            self._study.add_trial(_trial(record, self._picture(record) if best else {}))
+
+    @property
+    def front_size(self) -> int:
+        """Number of different values on the front of several objectives; 0 of one."""
+        return len(self._front)
 
     def _picture(self, record: Record) -> dict[str, str]:
-        """Write the picture of a molecule that is among the `pictures` best so far; returns what tells Optuna of it.
+        """Write the picture of a molecule; returns what tells Optuna of it.
 
         Optuna attaches artifacts to running trials only, and ours are finished when they are made; so the attribute
         that `optuna.artifacts.upload_artifact` would set is set here.
         """
-        if not record.feasible or math.isnan(record.value) or self.pictures == 0:
-            return {}
-        if len(self._best) == self.pictures and record.value <= self._best[0]:
-            return {}
-        (heapq.heappush if len(self._best) < self.pictures else heapq.heappushpop)(self._best, record.value)
         name = f"molecule-{record.call}.svg"
         write_text(self.path.parent / ARTIFACTS / name, picture(record.smiles))
         about = {"artifact_id": name, "filename": name, "mimetype": "image/svg+xml", "encoding": None}
         return {f"artifacts:{name}": json.dumps(about)}
+
+    def _is_among_best(self, record: Record) -> bool:
+        """Whether a molecule is one of the `pictures` best so far (of several objectives, not dominated); notes it."""
+        if not (record.feasible and record.scored):
+            return False
+        if record.objectives:
+            new = record.objectives
+            if any(all(a >= b for a, b in zip(old, new, strict=True)) for old in self._front):
+                return False
+            beaten = [old for old in self._front if all(b >= a for a, b in zip(old, new, strict=True))]
+            self._front = [*(old for old in self._front if old not in beaten), new]
+            return self.pictures > 0
+        if self.pictures == 0:
+            return False
+        if len(self._best) == self.pictures and record.value <= self._best[0]:
+            return False
+        (heapq.heappush if len(self._best) < self.pictures else heapq.heappushpop)(self._best, record.value)
+        return True
 
     def batches(self) -> list[list[Record]]:
         """The records by batch, in order."""
@@ -142,19 +196,29 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _open_study(path: Path) -> optuna.Study:
+def _open_study(path: Path, objectives: Sequence[str]) -> optuna.Study:
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=STUDY,
         storage=optuna.storages.JournalStorage(backend),
         sampler=optuna.samplers.RandomSampler(seed=0),
-        direction="maximize",
+        directions=["maximize"] * len(objectives),
         load_if_exists=True,
     )
+    if len(study.directions) != len(objectives):
+        raise DataError(
+            f"{path} records a search with {len(study.directions)} objectives, this one has {len(objectives)}; "
+            "choose another run directory, or --fresh to begin anew"
+        )
+    if len(objectives) > 1 and study.metric_names != list(objectives):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental since 2023; without the names the dashboard numbers them
+            study.set_metric_names(list(objectives))
+    return study
 
 
 def picture(smiles: str) -> str:
@@ -173,14 +237,14 @@ def _trial(record: Record, artifacts: dict[str, str]) -> optuna.trial.FrozenTria
     from optuna.trial import TrialState, create_trial
 
     attributes = asdict(record)
-    attributes["value"] = None if math.isnan(record.value) else record.value
+    attributes["value"], attributes["objectives"] = plain(record.value), plain(record.objectives)
+    attributes["outcomes"] = {name: plain(value) for name, value in record.outcomes.items()}
     attributes["feasible"] = record.feasible
     # optuna-dashboard 0.21 reads only the old list of constraints, and would call infeasible molecules the best
     old_list: dict[str, Any] = {"constraints": list(record.constraints.values())} if record.constraints else {}
-    scored = math.isfinite(record.value)
     return create_trial(
-        state=TrialState.COMPLETE if scored else TrialState.FAIL,
-        value=record.value if scored else None,
+        state=TrialState.COMPLETE if record.scored else TrialState.FAIL,
+        values=record.scores if record.scored else None,
         user_attrs=attributes,
         system_attrs={**old_list, **artifacts},
         constraints=record.constraints or None,
@@ -188,6 +252,12 @@ def _trial(record: Record, artifacts: dict[str, str]) -> optuna.trial.FrozenTria
 
 
 def _record(attributes: dict[str, Any]) -> Record:
-    value = attributes["value"]
-    kept = {name: attributes[name] for name in Record.__dataclass_fields__ if name != "value"}
-    return Record(value=math.nan if value is None else float(value), **kept)
+    """A record from a trial's attributes; a journal from before several objectives lacks the last two."""
+    kept = {name: attributes[name] for name in Record.__dataclass_fields__ if name in attributes}
+    outcomes = {name: _number(value) for name, value in kept.pop("outcomes", {}).items()}
+    objectives = [_number(value) for value in kept.pop("objectives", [])]
+    return Record(value=_number(kept.pop("value")), objectives=objectives, outcomes=outcomes, **kept)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

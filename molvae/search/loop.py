@@ -22,6 +22,8 @@ from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
 from molvae.search.metrics import auc_top
+from molvae.search.outcomes import Window
+from molvae.search.pareto import front_mask, hypervolume, infer_reference
 from molvae.search.proposals import Candidate
 
 log = logging.getLogger(__name__)
@@ -46,21 +48,57 @@ class SearchResult:
 
     @property
     def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Scores in call order, (N,); NaN where the oracle could not score."""
-        return np.array([record.value for record in self.records], dtype=np.float64)
+        """Scores in call order, (N,), or (N, Q) of several objectives; NaN where the oracle could not score."""
+        rows = [record.objectives or record.value for record in self.records]
+        return np.array(rows, dtype=np.float64)
+
+    def pareto(self) -> list[tuple[str, tuple[float, ...]]]:
+        """The feasible molecules that no other feasible one dominates, with their values; best first by objective."""
+        return [(record.smiles, tuple(record.scores)) for record in self.pareto_records()]
+
+    def pareto_records(self) -> list[Record]:
+        """The records of `pareto`."""
+        usable = [r for r in self.records if r.feasible and r.scored]
+        if not usable:
+            return []
+        mask = front_mask(np.array([r.scores for r in usable], dtype=np.float64))
+        front = [r for r, on_it in zip(usable, mask, strict=True) if on_it]
+        return sorted(front, key=lambda r: ([-v for v in r.scores], r.call))
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float:
+        """Volume that the feasible molecules dominate above a reference point (Q,); without one, see `pareto`.
+
+        Raises:
+            ConfigError: the point has another number of values than there are objectives.
+        """
+        front = np.array([r.scores for r in self.pareto_records()], dtype=np.float64)
+        if not len(front):
+            return 0.0
+        if reference is not None and len(reference) != front.shape[1]:
+            raise ConfigError(f"expected a reference point of {front.shape[1]} values, got {len(reference)}")
+        return hypervolume(front, infer_reference(front) if reference is None else reference)
 
     def best(self, n: int = 10) -> list[tuple[str, float]]:
-        """The `n` best feasible molecules with their scores, best first."""
+        """The `n` best feasible molecules with their scores, best first; of several objectives see `pareto`."""
         return [(record.smiles, record.value) for record in self.best_records(n)]
 
     def best_records(self, n: int = 10) -> list[Record]:
-        """The records of the `n` best feasible molecules, best first; the earlier call first among equals."""
+        """The records of the `n` best feasible molecules, best first; the earlier call first among equals.
+
+        Of several objectives: the first `n` of the front.
+        """
+        if any(r.objectives for r in self.records):
+            return self.pareto_records()[:n]
         usable = [r for r in self.records if r.feasible and math.isfinite(r.value)]
         return sorted(usable, key=lambda r: (-r.value, r.call))[:n]
 
     def auc_top(self, k: int = 10, budget: int | None = None) -> float:
-        """PMO's area under the top-k curve (see `metrics.auc_top`); the budget defaults to the number of calls."""
-        return auc_top(self.values.tolist(), k, budget or max(len(self.records), 1))
+        """PMO's area under the top-k curve (see `metrics.auc_top`) of one objective; the budget defaults to the calls.
+
+        An infeasible molecule counts like one that could not be scored.
+        """
+        values = [r.value if r.feasible else math.nan for r in self.records]
+        return auc_top(values, k, budget or max(len(self.records), 1))
 
 
 def run_search(
@@ -71,6 +109,7 @@ def run_search(
     budget: int,
     batch_size: int,
     constraints: Mapping[str, Filter] | None = None,
+    windows: Mapping[str, Window] | None = None,
     on_batch: Callable[[list[Record]], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SearchResult:
@@ -80,13 +119,13 @@ def run_search(
         search: new, told nothing yet.
         ledger: what was scored before; it is replayed first.
         constraints: by name; a molecule that breaks one is recorded as infeasible.
+        windows: by name, of the constraints that the oracle's last columns tell; the columns before are objectives.
         on_batch: called with the records of each finished batch, not with replayed ones.
 
     Raises:
-        ConfigError: the oracle has several objectives.
         OracleError: the oracle returned something else than a score for each molecule.
     """
-    require_one_objective(oracle)
+    known = _Constraints(constraints or {}, windows or {})
     unfinished = replay(search, ledger)
     while len(ledger) - len(unfinished) < budget:
         if stopped():
@@ -96,21 +135,25 @@ def run_search(
         candidates = search.ask(asked)
         if not candidates:
             return SearchResult(tuple(ledger.records), "no new molecules")
-        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, constraints or {})
+        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, known)
         unfinished = []
-        search.tell([r.smiles for r in records], [r.value for r in records])
+        search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
     return SearchResult(tuple(ledger.records), "budget")
 
 
 def require_one_objective(oracle: Oracle) -> None:
-    """Refuse an oracle with several objectives.
+    """Refuse an oracle that tells several objectives, or what is constrained beside its objective.
 
     Raises:
-        ConfigError: it has several.
+        ConfigError: it has several numbers for a molecule.
     """
     if oracle.n_objectives != 1:
-        raise ConfigError(f"oracle {oracle.name} has {oracle.n_objectives} objectives; this search needs exactly one")
+        raise ConfigError(
+            f"oracle {oracle.name} has {oracle.n_objectives} objectives, constraints of kind 'oracle' included; "
+            "with several workers exactly one is possible: leave search.workers and search.distributed out, and let "
+            'the oracle work in parallel (kind = "parallel")'
+        )
 
 
 def replay(search: Search, ledger: Ledger) -> list[Record]:
@@ -119,7 +162,7 @@ def replay(search: Search, ledger: Ledger) -> list[Record]:
     unfinished = batches.pop() if batches and len(batches[-1]) < batches[-1][0].size else []
     for records in batches:
         first = records[0]
-        search.replay(first.asked, [r.smiles for r in records], [r.value for r in records], first.note)
+        search.replay(first.asked, [r.smiles for r in records], [r.told for r in records], first.note)
     return unfinished
 
 
@@ -130,7 +173,7 @@ def _finish_batch(
     done: Sequence[Record],
     oracle: Oracle,
     ledger: Ledger,
-    constraints: Mapping[str, Filter],
+    constraints: _Constraints,
 ) -> list[Record]:
     """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked."""
     known = {record.smiles: record for record in done}
@@ -138,35 +181,55 @@ def _finish_batch(
         log.warning("batch %d differs from the recorded one; keeping what was recorded", search.batch)
         candidates = [Candidate(r.smiles, r.proposer) for r in done]
     todo = [c for c in candidates if c.smiles not in known]
-    values, seconds = _scored(oracle, [c.smiles for c in todo])
-    for candidate, value in zip(todo, values, strict=True):
+    rows, seconds = _scored(oracle, [c.smiles for c in todo])
+    for candidate, row in zip(todo, rows, strict=True):
         record = Record(
             call=len(ledger) + 1,
             smiles=candidate.smiles,
-            value=value,
             proposer=candidate.origin,
             batch=search.batch,
             asked=asked,
             size=len(candidates),
             seconds=seconds,
-            constraints=broken(candidate.smiles, constraints),
             note=[] if known else search.note,
+            **constraints.judged(candidate.smiles, row),
         )
         ledger.add(record)
         known[record.smiles] = record
     return [known[c.smiles] for c in candidates]
 
 
-def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[float], float]:
-    """Scores, infinities turned into NaN, and the wall time for each in seconds."""
+def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[list[float]], float]:
+    """Rows of scores, infinities turned into NaN, and the wall time for each molecule in seconds."""
     if not smiles:
         return [], 0.0
     began = time.perf_counter()
-    values = finite_scores(oracle, smiles)
-    return values.tolist(), (time.perf_counter() - began) / len(smiles)
+    rows = finite_scores(oracle, smiles).reshape(len(smiles), -1)
+    return rows.tolist(), (time.perf_counter() - began) / len(smiles)
 
 
 def broken(smiles: str, constraints: Mapping[str, Filter]) -> dict[str, float]:
     """How many reasons each constraint has against a molecule."""
     mol = parse(smiles) if constraints else None
     return {name: float(len(f.reasons(mol))) for name, f in constraints.items()} if mol is not None else {}
+
+
+@dataclass(frozen=True)
+class _Constraints:
+    """What is demanded of a molecule: filters, and windows of the last numbers of its row."""
+
+    filters: Mapping[str, Filter]
+    windows: Mapping[str, Window]
+
+    def judged(self, smiles: str, row: list[float]) -> dict[str, Any]:
+        """The fields of a record that say how good a molecule is."""
+        n = len(row) - len(self.windows)
+        outcomes = dict(zip(self.windows, row[n:], strict=True))
+        outside = {name: self.windows[name].excess(value) for name, value in outcomes.items()}
+        several = n > 1
+        return {
+            "value": math.nan if several else row[0],
+            "objectives": row[:n] if several else [],
+            "outcomes": outcomes,
+            "constraints": broken(smiles, self.filters) | outside,
+        }

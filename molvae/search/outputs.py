@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,25 @@ from molvae.core.files import atomic_path
 from molvae.oracles.oracle import Oracle
 from molvae.search.latent import LatentSpace
 from molvae.search.loop import SearchResult
+from molvae.search.pareto import infer_reference
 
 WITH_COMPONENTS = 100  # so many of the best molecules have the parts of their score in the table
 
 
 def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path) -> None:
-    """`molecules.parquet` and `molecules.csv`: a row for each molecule scored, in call order."""
+    """`molecules.parquet` and `molecules.csv`: a row for each molecule scored, in call order.
+
+    Of several objectives each has a column `objective:NAME`, `value` is empty, and `front` says what is on the front.
+    """
     names = ("call", "smiles", "value", "proposer", "seconds", "feasible", "batch")
     frame = pd.DataFrame([[getattr(r, name) for name in names] for r in result.records], columns=list(names))
+    if oracle.n_objectives > 1:
+        for q, objective in enumerate(oracle.objectives):
+            frame[f"objective:{objective}"] = [r.objectives[q] for r in result.records]
+        front = {r.call for r in result.pareto_records()}
+        frame["front"] = [r.call in front for r in result.records]
+    for outcome in result.records[0].outcomes if result.records else ():
+        frame[f"outcome:{outcome}"] = [r.outcomes.get(outcome, math.nan) for r in result.records]
     for constraint in result.records[0].constraints if result.records else ():
         frame[f"constraint:{constraint}"] = [r.constraints.get(constraint, math.nan) for r in result.records]
     top = result.best_records(WITH_COMPONENTS)
@@ -50,18 +62,51 @@ def latent_map(result: SearchResult, space: LatentSpace, path: Path) -> None:
         frame.to_parquet(file, index=False)
 
 
-def metrics_of(result: SearchResult, budget: int) -> dict[str, Any]:
-    """Figures of `metrics.json`; scores in the oracle's unit, `auc_top*` as PMO defines it over the budget."""
+def metrics_of(
+    result: SearchResult,
+    budget: int,
+    objectives: Sequence[str] = ("value",),
+    reference: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Figures of `metrics.json`; scores in the oracle's unit, `auc_top*` as PMO defines it over the budget.
+
+    Of several objectives: size of the front, its hypervolume above the reference point, and that point.
+    """
+    counts = {
+        "calls": len(result.records),
+        "budget": budget,
+        "failed": sum(not r.scored for r in result.records),
+        "infeasible": sum(not r.feasible for r in result.records),
+    }
+    ended = {
+        "oracle_seconds": round(sum(r.seconds for r in result.records), 3),
+        "ended": result.reason,
+    }
+    if len(objectives) > 1:
+        return counts | _front_metrics(result, objectives, reference) | ended
     best = [r.value for r in result.best_records(100)]
     means = {f"top{k}_mean": sum(best[:k]) / len(best[:k]) if best else None for k in (1, 10, 100)}
     return {
-        "calls": len(result.records),
-        "budget": budget,
-        "failed": sum(math.isnan(r.value) for r in result.records),
-        "infeasible": sum(not r.feasible for r in result.records),
+        **counts,
         "best": best[0] if best else None,
         **means,
         **{f"auc_top{k}": result.auc_top(k, budget) for k in (1, 10, 100)},
-        "oracle_seconds": round(sum(r.seconds for r in result.records), 3),
-        "ended": result.reason,
+        **ended,
+    }
+
+
+def _front_metrics(
+    result: SearchResult, objectives: Sequence[str], reference: Sequence[float] | None
+) -> dict[str, Any]:
+    """What can be said of a front; nothing but its size as long as it is empty."""
+    front = result.pareto()
+    values = np.array([scores for _, scores in front], dtype=np.float64)
+    if front and reference is None:
+        reference = infer_reference(values)
+    return {
+        "objectives": list(objectives),
+        "front": len(front),
+        "best_of_each": dict(zip(objectives, values.max(axis=0).tolist(), strict=True)) if front else None,
+        "hypervolume": result.hypervolume(reference) if front else 0.0,
+        "reference": None if reference is None else list(reference),
     }

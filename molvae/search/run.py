@@ -13,20 +13,22 @@ from typing import Any
 import rdkit
 from rdkit import Chem
 
-from molvae.chem.filters import Filter
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import append_event, exclusive, sha256_text, write_json
 from molvae.core.runtime import StopFlag, progress, write_manifest
 from molvae.oracles.oracle import Oracle
-from molvae.search import structural, surrogate, turbo
+from molvae.search import feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
-from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec
+from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, TurboSpec
+from molvae.search.constraints import Constraints, ConstraintSpec, OracleConstraintSpec, build_constraints
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import SearchResult, require_one_objective, run_search
+from molvae.search.outcomes import Outcomes
 from molvae.search.outputs import latent_map, metrics_of, write_molecules
+from molvae.search.specs import QLogNEHVISpec
 from molvae.search.start import start_molecules
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
@@ -48,6 +50,8 @@ def optimise(
     start: Sequence[str] | None = None,
     batch_size: int = 2,
     method: MethodSpec | None = None,
+    constraints: tuple[ConstraintSpec, ...] = (),
+    reference: tuple[float, ...] | None = None,
     device: str = "auto",
     ledger: str | Path | None = None,
     workers: int = 1,
@@ -63,13 +67,16 @@ def optimise(
         start: molecules to begin with; they cost calls. None samples 30 from the model.
         batch_size: molecules for each call of the oracle.
         method: how to search; see `molvae.search.config`. None takes the default.
+        constraints: what a molecule must meet; see `molvae.search.constraints`.
+        reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
         device: for the model.
         ledger: journal file to record in, and to continue from if it is there; None keeps everything in memory.
         workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible.
         timeout_seconds: with workers, longest time for one molecule; an oracle that has its own keeps it.
 
     Returns:
-        All molecules scored and their values, in call order.
+        All molecules scored and their values, in call order. Of an oracle with several objectives, `pareto()` gives the
+        front.
     """
     from molvae.oracles import oracle as make_oracle
 
@@ -78,14 +85,17 @@ def optimise(
     model = None
     if chosen.needs_model or start is None:
         model = load_model(weights, device) if isinstance(weights, str | Path) else weights
-    spec = SearchSpec(budget=budget, batch_size=batch_size)
+    spec = SearchSpec(budget=budget, batch_size=batch_size, constraints=constraints, reference=reference)
+    rules, told = build_constraints(constraints, scorer)
     first = list(start) if start is not None else start_molecules(spec.start, model, seed)
-    search = build_search(chosen, spec, {}, model, seed, first)
+    search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first)
+    record = Ledger(ledger, objectives=scorer.objectives)
+    how: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "constraints": rules.filters}
     if workers == 1:
-        return run_search(search, scorer, Ledger(ledger), budget=budget, batch_size=batch_size)
-    require_one_objective(scorer)
+        return run_search(search, told, record, windows=rules.windows, **how)
+    require_one_objective(told)
     with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
-        return run_with_crew(search, crew, Ledger(ledger), budget=budget, batch_size=batch_size)
+        return run_with_crew(search, crew, record, **how)
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -109,27 +119,28 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         spec = config.search
         needs_model = config.method.needs_model or spec.start.file is None
         model = load_model(config.weights, config.device) if needs_model else None
-        constraints = {c.name: c.build() for c in spec.constraints}
+        rules, told = build_constraints(spec.constraints, oracle)
         start = start_molecules(spec.start, model, config.seed)
-        search = build_search(config.method, spec, constraints, model, config.seed, start)
+        search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start)
         about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
-        ledger = Ledger(run_dir / JOURNAL, about, spec.pictures)
+        ledger = Ledger(run_dir / JOURNAL, about, spec.pictures, oracle.objectives)
         spent = sum(r.seconds for r in ledger.records)
         append_event(run_dir / "events.jsonl", {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
-        with progress(spec.budget, "search", "calls") as bar:
+        with told, progress(spec.budget, "search", "calls") as bar:
             bar.advance(len(ledger))
             how: dict[str, Any] = {
                 "budget": spec.budget,
                 "batch_size": spec.batch_size,
-                "constraints": constraints,
+                "constraints": rules.filters,
                 "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
                 "stopped": lambda: flag.stopped,
             }
             if spec.with_crew:
+                require_one_objective(told)
                 with _crew(config, run_dir, oracle, ledger, fresh) as crew:
                     result = run_with_crew(search, crew, ledger, **how)
             else:
-                result = run_search(search, oracle, ledger, **how)
+                result = run_search(search, told, ledger, windows=rules.windows, **how)
         _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
@@ -146,23 +157,32 @@ def load_model(weights: str | Path, device: str) -> LatentModel:
 def build_search(
     method: MethodSpec,
     spec: SearchSpec,
-    constraints: dict[str, Filter],
+    constraints: Constraints,
+    n_objectives: int,
     model: LatentModel | None,
     seed: int,
     start: Sequence[str],
 ) -> Search:
-    """The search that a config describes."""
-    filters = list(constraints.values())
+    """The search that a config describes.
+
+    Raises:
+        ConfigError: the method cannot deal with several objectives or with what only an oracle tells.
+    """
+    filters = list(constraints.filters.values())
+    if spec.reference is not None and len(spec.reference) != n_objectives:
+        raise ConfigError(
+            f"search.reference: expected {n_objectives} values, one for each objective; got {len(spec.reference)}"
+        )
+    outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
 
     def accept(mol: Chem.Mol) -> bool:
         return mol.GetNumHeavyAtoms() <= spec.largest and all(f(mol) for f in filters)
 
-    return method.build(model, seed, start, accept)
+    return method.build(model, seed, start, accept, outcomes)
 
 
 def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool) -> Crew:
     """The workers that a config asks for."""
-    require_one_objective(oracle)
     spec = config.search
     known = {r.smiles for r in ledger.records}
     if spec.distributed is None:
@@ -202,11 +222,13 @@ def _check_same(config: OptimiseConfig, run_dir: Path) -> None:
 
 def _say(records: list[Record], ledger: Ledger, run_dir: Path, bar: Any, began: float) -> None:
     """Progress on the terminal and a line in the log of the run."""
-    values = sorted((r.value for r in ledger.records if math.isfinite(r.value)), reverse=True)
+    values = sorted((r.value for r in ledger.records if r.feasible and math.isfinite(r.value)), reverse=True)
     best = values[0] if values else None
     top = sum(values[:10]) / len(values[:10]) if values else None
     bar.advance(len(records), **({"best": best, "top10": top} if values else {}))
     event = {"event": "batch", "batch": records[0].batch, "calls": len(ledger), "best": best, "top10_mean": top}
+    if ledger.front_size:
+        event["front"] = ledger.front_size
     append_event(run_dir / "events.jsonl", {**event, "seconds": round(time.perf_counter() - began, 3)})
 
 
@@ -222,9 +244,8 @@ def _write_outputs(
     write_molecules(result, oracle, run_dir)
     if model is not None:
         latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
-    metrics = metrics_of(result, config.search.budget) | {"seconds": round(seconds, 3)}
-    write_json(run_dir / "metrics.json", metrics)
-    cited = {"bayesian": [surrogate.CITATION, structural.CITATION], "turbo": [turbo.CITATION]}
+    metrics = metrics_of(result, config.search.budget, oracle.objectives, config.search.reference)
+    write_json(run_dir / "metrics.json", metrics | {"seconds": round(seconds, 3)})
     inputs = {} if config.search.start.file is None else {"start": config.search.start.file}
     write_manifest(
         run_dir,
@@ -235,5 +256,21 @@ def _write_outputs(
         seconds=seconds,
         oracle=oracle.identity,
         weights=config.weights,
-        citations=cited.get(config.method.kind, []),
+        citations=_citations(config, oracle),
     )
+
+
+def _citations(config: OptimiseConfig, oracle: Oracle) -> list[str]:
+    """The papers that the method rests on."""
+    if isinstance(config.method, TurboSpec):
+        return [turbo.CITATION]
+    if not isinstance(config.method, BayesianSpec):
+        return []
+    found = [surrogate.CITATION, structural.CITATION]
+    if oracle.n_objectives > 1:
+        found.append(multiobjective.PAREGO)
+    if isinstance(config.method.acquisition, QLogNEHVISpec):
+        found.append(multiobjective.NEHVI)
+    if any(isinstance(spec, OracleConstraintSpec) for spec in config.search.constraints):
+        found.append(feasibility.CITATION)
+    return found

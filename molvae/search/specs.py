@@ -11,7 +11,8 @@ from pydantic import Field
 
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
-from molvae.search import acquisition, structural
+from molvae.search import acquisition, multiobjective, structural
+from molvae.search.feasibility import Feasible
 from molvae.search.latent import (
     DecoderEdits,
     Interpolation,
@@ -22,6 +23,7 @@ from molvae.search.latent import (
     PriorDraw,
     StochasticDecoding,
 )
+from molvae.search.outcomes import Outcomes
 from molvae.search.proposals import Proposer
 
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False, description="share of the candidates")]
@@ -192,4 +194,51 @@ class ThompsonSpec(Spec):
         return acquisition.ThompsonSampling()
 
 
-AcquisitionSpec = Annotated[UCBSpec | LogEISpec | ThompsonSpec, Field(discriminator="kind")]
+class ChebyshevSpec(Spec):
+    """Several objectives: upper bounds joined with random weights, drawn anew for each pick."""
+
+    kind: Literal["chebyshev"] = "chebyshev"
+    log10_weight: tuple[float, float] = (-1.5, 0.5)
+    rho: float = Field(0.05, ge=0, description="share of the weighted sum beside the worst objective")
+
+    def build(self) -> acquisition.Acquisition:
+        return multiobjective.Chebyshev(self.log10_weight, self.rho)
+
+
+class QLogNEHVISpec(Spec):
+    """Several objectives: the batch by BoTorch's qLogNEHVI, proposals meanwhile by `chebyshev`."""
+
+    kind: Literal["qlog_nehvi"] = "qlog_nehvi"
+    candidates: int = Field(100, ge=1, description="proposals that it looks at, for each pick")
+    known: int = Field(50, ge=1, description="molecules of the front that improvement is measured against")
+    samples: int = Field(16, ge=1, description="Monte Carlo samples")
+
+    def build(self) -> acquisition.Acquisition:
+        return multiobjective.Chebyshev()
+
+
+AcquisitionSpec = Annotated[
+    UCBSpec | LogEISpec | ThompsonSpec | ChebyshevSpec | QLogNEHVISpec, Field(discriminator="kind")
+]
+
+
+def build_acquisition(spec: AcquisitionSpec | None, outcomes: Outcomes) -> acquisition.Acquisition:
+    """The acquisition function for what a molecule is judged by; None takes ucb or, for several objectives, chebyshev.
+
+    Raises:
+        ConfigError: it is for one objective and there are several, or the other way round.
+    """
+    several = outcomes.n_objectives > 1
+    chosen = spec or (ChebyshevSpec() if several else UCBSpec())
+    if several != isinstance(chosen, ChebyshevSpec | QLogNEHVISpec):
+        fitting = "chebyshev or qlog_nehvi" if several else "ucb, log_ei or thompson"
+        raise ConfigError(
+            f"method.acquisition.kind {chosen.kind!r} does not fit an oracle with {outcomes.n_objectives} "
+            f"objective{'s' if several else ''}; expected {fitting}"
+        )
+    ranking = chosen.build()
+    if outcomes.windows:
+        ranking = Feasible(ranking, outcomes)
+    if isinstance(chosen, QLogNEHVISpec):
+        return multiobjective.HypervolumeImprovement(outcomes, ranking, chosen.candidates, chosen.known, chosen.samples)
+    return ranking

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from rdkit import Chem
@@ -121,6 +121,20 @@ class Posterior:
         return self.scale**2 * (prior - self.projection[:, i] @ self.projection)
 
 
+AnyPosterior = TypeVar("AnyPosterior", bound=Posterior)
+
+
+def joined(beliefs: Sequence[AnyPosterior]) -> AnyPosterior:
+    """The beliefs of one surrogate about several lots of molecules, as one about all."""
+    return replace(
+        beliefs[0],
+        mean=np.concatenate([b.mean for b in beliefs]),
+        std=np.concatenate([b.std for b in beliefs]),
+        fingerprints=sparse.vstack([b.fingerprints for b in beliefs], format="csr"),
+        projection=np.concatenate([b.projection for b in beliefs], axis=1),
+    )
+
+
 class TanimotoGP:
     """Exact Gaussian process whose Cholesky factor grows by rows as scores come in: O(N^2) a molecule, not O(N^3).
 
@@ -186,21 +200,28 @@ class TanimotoGP:
             return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, np.zeros((0, m)), scale)
         factor = self._factor[:n, :n]
         projection = solve_triangular(factor, tanimoto(self._observed, fingerprints), lower=True, check_finite=False)
-        whitened = solve_triangular(factor, (self._scores - offset) / scale, lower=True, check_finite=False)
+        whitened = self.whiten((self._scores - offset) / scale)
         variance = np.maximum(1.0 - np.einsum("nm,nm->m", projection, projection), 1e-12)
         mean = offset + scale * (whitened @ projection)
         return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale)
 
+    def whiten(self, y: Array) -> Array:
+        """L^-1 y for any y (N,) or (N, K): several outcomes of the same molecules share one factor."""
+        n = len(self)
+        return solve_triangular(self._factor[:n, :n], y, lower=True, check_finite=False)
+
     def _units(self) -> tuple[float, float]:
-        """Offset and scale that turn scores into y; a constant score has scale 1."""
-        if self._fixed_units is not None:
-            return self._fixed_units
-        if self.scaling == "none" or not len(self):
-            return 0.0, 1.0
-        if self.scaling == "range":
-            low, high = float(self._scores.min()), float(self._scores.max())
-            return low, (high - low) or 1.0
-        return float(self._scores.mean()), float(self._scores.std()) or 1.0
+        return self._fixed_units or units(self._scores, self.scaling)
+
+
+def units(scores: Array, scaling: Scaling) -> tuple[float, float]:
+    """Offset and scale that turn scores (N,) into y; a constant score has scale 1."""
+    if scaling == "none" or not len(scores):
+        return 0.0, 1.0
+    if scaling == "range":
+        low, high = float(scores.min()), float(scores.max())
+        return low, (high - low) or 1.0
+    return float(scores.mean()), float(scores.std()) or 1.0
 
 
 def _cholesky(matrix: Array) -> Array:

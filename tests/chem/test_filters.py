@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from rdkit import Chem
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
 
-from molvae.chem.filters import CATALOGUES, AllOf, CatalogueFilter, PropertyWindow, SubstructureFilter
+from molvae.chem.filters import (
+    CATALOGUES,
+    AllOf,
+    CatalogueFilter,
+    PropertyWindow,
+    SimilarityFilter,
+    SubstructureFilter,
+)
 from molvae.core.errors import ConfigError
 
 ETHANOL, AZIDE = Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("CCN=[N+]=[N-]")
@@ -35,6 +43,23 @@ def test_substructures() -> None:
     assert not both(AZIDE)
 
 
+def test_similarity_is_that_of_rdkit_on_counts_or_bits() -> None:
+    aspirin, acid = Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O"), Chem.MolFromSmiles("O=C(O)c1ccccc1O")
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2)
+    for counts, make in ((True, generator.GetSparseCountFingerprint), (False, generator.GetSparseFingerprint)):
+        value = DataStructs.TanimotoSimilarity(make(aspirin), make(acid))
+        window = {"target": "OC(=O)c1ccccc1OC(C)=O", "counts": counts}
+        assert SimilarityFilter(**window, low=value - 0.001, high=value + 0.001)(acid)
+        assert SimilarityFilter(**window, low=value + 0.001).reasons(acid) == [
+            f"similarity {value:.4g} < {value + 0.001:g}"
+        ]
+        assert not SimilarityFilter(**window, high=value - 0.001)(acid)
+        assert SimilarityFilter(**window, low=1.0)(aspirin)
+    same = SimilarityFilter("CC(=O)Oc1ccccc1C(=O)O", low=1.0, kind="PHCO", counts=False)
+    assert same(aspirin)
+    assert not same(acid)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -44,6 +69,8 @@ def test_substructures() -> None:
         (lambda: PropertyWindow("mw", 5, 1), "above"),
         (lambda: SubstructureFilter(required=("[C",)), "SMARTS"),
         (lambda: SubstructureFilter(forbidden=("",)), "SMARTS"),
+        (lambda: SimilarityFilter("broken("), "SMILES"),
+        (lambda: SimilarityFilter("CCO", low=0.5, high=0.4), "low <= high"),
     ],
 )
 def test_mistakes(make, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -44,7 +44,7 @@ def test_smi_gzip_and_two_objectives(tmp_path: Path) -> None:
     both = Stacked([oracle("logp"), oracle("mw")], name="both")
     score_file(both, source, tmp_path / "out.csv.gz")
     table = rows(tmp_path / "out.csv.gz")
-    assert table[0] == ["smiles", "name", "both_0", "both_1"]
+    assert table[0] == ["smiles", "name", "logp", "mw"]
     assert [row[:2] for row in table[1:]] == [["CCO", "ethanol"], ["CC", "ethane two"], ["C", ""]]
 
 

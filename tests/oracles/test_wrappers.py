@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from molvae.core.errors import BudgetExhausted, ConfigError, OracleError
-from molvae.oracles import BudgetedOracle, CachedOracle, Stacked, oracle
+from molvae.oracles import BudgetedOracle, CachedOracle, ComponentOf, Stacked, oracle
 from molvae.oracles.oracle import FloatArray, Minimised, Oracle
 
 
@@ -71,6 +71,29 @@ def test_several_objectives_and_signs_in_the_cache(tmp_path: Path) -> None:
         np.testing.assert_array_equal(expected, cached(["CCO", "bad", "c1ccccc1"]))
     np.testing.assert_array_equal(expected[[0, 2], 1], -oracle("sa")(["CCO", "c1ccccc1"]))
     assert Minimised(oracle("sa")).identity != oracle("sa").identity
+
+
+def test_objectives_have_names_that_wrappers_keep(tmp_path: Path) -> None:
+    sa = oracle("sa", direction="minimise")
+    assert Stacked([oracle("qed"), sa, oracle("qed")]).objectives == ("qed", "sa", "qed_2")
+    named = Stacked([oracle("qed"), sa], names=["nice", "easy"])
+    with CachedOracle(BudgetedOracle(named, 9), tmp_path / "s.sqlite") as wrapped:
+        assert wrapped.objectives == ("nice", "easy")
+    assert sa.objectives == ("sa",)
+    assert oracle(lambda s: (1.0, 2.0), n_objectives=2, name="f", isolate=False).objectives == ("f_0", "f_1")
+    for names in (["one"], ["one", "one"]):
+        with pytest.raises(ConfigError, match="expected 2 different names"):
+            Stacked([oracle("qed"), sa], names=names)
+
+
+def test_a_component_is_an_oracle() -> None:
+    terms = [{"component": {"kind": "property", "name": "logp"}, "modifier": {"kind": "gaussian", "mean": 2, "sd": 1}}]
+    joint = oracle("desirability", terms=terms)
+    label = next(name for name in joint.components(["CCO"]) if ":" not in name)
+    np.testing.assert_array_equal(ComponentOf(joint, label)(["CCO", "bad"]), oracle("logp")(["CCO", "bad"]))
+    assert ComponentOf(joint, label).identity != ComponentOf(oracle("qed"), label).identity
+    with pytest.raises(ConfigError, match=f"did you mean '{label}'"):
+        ComponentOf(joint, label[:-1])(["CCO"])
 
 
 @pytest.mark.parametrize("content", [b"this is no database but a text " * 50, b"SQLite format 3\0" + b"\1" * 5000])

@@ -162,6 +162,40 @@ def test_training_run_shows_its_curves(tmp_path: Path) -> None:
     assert "molecules.parquet is not there" in page
 
 
+@pytest.mark.parametrize("n_objectives", [2, 3, 4])
+def test_several_objectives_show_their_front(run_dir: Path, n_objectives: int) -> None:
+    frame = pd.read_parquet(run_dir / "molecules.parquet").assign(value=math.nan)
+    rng = np.random.default_rng(0)
+    for q in range(n_objectives):
+        frame[f"objective:goal {q}"] = rng.random(6)
+    frame.loc[2, "objective:goal 1"] = math.nan
+    frame["front"] = [False, True, False, True, True, False]
+    frame.to_parquet(run_dir / "molecules.parquet")
+    reference = [0.0] * n_objectives
+    write_json(run_dir / "metrics.json", {"hypervolume": 0.75, "reference": reference, "front": 3})
+    page = page_of(run_dir)
+    elements = Elements(page)
+    assert elements.open == []
+    assert elements.count("article") == 3
+    assert elements.count("svg", **{"class": "chart"}) == 3  # front, hypervolume, map of the latent space
+    assert elements.count("circle", r="4.0") == 3
+    assert elements.count("circle", r="2.2") == 1  # one has failed, one is infeasible
+    assert "Not on this page" not in page
+    assert "<dd>0.75</dd><dt>hypervolume</dt>" in page
+    data = json.loads(re.search(r"const DATA = (.*?);\n", page).group(1))  # type: ignore[union-attr]
+    assert [data["columns"][i] for i in data["scores"]] == [f"goal {q}" for q in range(n_objectives)]
+
+
+def test_a_front_that_is_empty_still_gives_a_page(run_dir: Path) -> None:
+    frame = pd.read_parquet(run_dir / "molecules.parquet").assign(value=math.nan, front=False)
+    frame[["objective:a", "objective:b"]] = math.nan
+    frame.to_parquet(run_dir / "molecules.parquet")
+    write_json(run_dir / "metrics.json", {"hypervolume": 0.0, "reference": None, "front": 0})
+    page = page_of(run_dir)
+    assert Elements(page).count("article") == 0
+    assert "left out" not in page
+
+
 def test_no_run_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such directory"):
         write_report(tmp_path / "absent")

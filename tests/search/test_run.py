@@ -96,13 +96,6 @@ def test_an_oracle_of_the_wrong_shape_is_an_error() -> None:
         optimise(Counting(lambda s: [1.0, 2.0]), 15, start=MOLECULES, batch_size=5, method=METHOD)
 
 
-def test_several_objectives_are_refused() -> None:
-    oracle = Counting(len)
-    oracle.n_objectives = 2
-    with pytest.raises(ConfigError, match="2 objectives"):
-        optimise(oracle, 15, start=MOLECULES, method=METHOD)
-
-
 def test_function_names_and_models_are_taken(model: Any) -> None:
     assert len(optimise("qed", 8, weights=model, batch_size=4).smiles) == 8
     assert len(optimise(lambda smiles: float(len(smiles)), 5, start=MOLECULES, method=METHOD).smiles) == 5

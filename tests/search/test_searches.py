@@ -15,7 +15,7 @@ from search_molecules import MOLECULES
 from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
 from molvae.search.ask_tell import Search
-from molvae.search.config import BayesianSpec, InnerSpec, OptunaSpec, PriorSpec, TurboSpec
+from molvae.search.config import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, PriorSpec, TurboSpec
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
 from molvae.search.specs import (
@@ -44,6 +44,7 @@ METHODS = {
     "tpe": OptunaSpec(sampler="tpe"),
     "cmaes": OptunaSpec(sampler="cmaes"),
     "gp": OptunaSpec(sampler="gp"),
+    "evolution": EvolutionSpec(population=6),
     "prior": PriorSpec(temperature=1.0),
     "random latent": PriorSpec(),
 }

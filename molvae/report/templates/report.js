@@ -3,6 +3,7 @@
   const $ = (id) => document.getElementById(id);
   const columns = DATA ? DATA.columns : [], rows = DATA ? DATA.rows : [];
   const at = Object.fromEntries(columns.map((name, i) => [name, i]));
+  const scores = DATA ? DATA.scores : [], score = scores[0]; // several where there are several objectives
   const PAGE = 100;
   const show = (v) => v === null ? "–" : v === true ? "yes" : v === false ? "no"
     : typeof v === "number" && !Number.isInteger(v) ? String(+v.toPrecision(4)) : String(v);
@@ -24,7 +25,7 @@
       tip.textContent = "";
       if (card) tip.append(card.querySelector("svg").cloneNode(true));
       const text = document.createElement("div");
-      text.textContent = `${show(row[at.value])} · call ${row[at.call]}` +
+      text.textContent = `${scores.map((i) => show(row[i])).join(" / ")} · call ${row[at.call]}` +
         (at.proposer === undefined ? "" : ` · ${show(row[at.proposer])}`) + ` · ${row[at.smiles]}`;
       tip.append(text);
       place(event);
@@ -60,7 +61,7 @@
   // the table: sort by a click on a head, filter, save
   if (!rows.length) return;
   $("all").hidden = false;
-  let by = at.value, down = true, shown = PAGE;
+  let by = score, down = true, shown = PAGE;
   const numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number"));
   const compare = (a, b) => {
     const x = a[by], y = b[by];
@@ -69,7 +70,7 @@
   };
   const chosen = () => {
     const part = $("filter").value.trim().toLowerCase(), least = parseFloat($("least").value);
-    return rows.filter((row) => (isNaN(least) || (row[at.value] !== null && row[at.value] >= least))
+    return rows.filter((row) => (isNaN(least) || (row[score] !== null && row[score] >= least))
       && (!part || row.some((v) => v !== null && String(v).toLowerCase().includes(part)))).sort(compare);
   };
   const draw = () => {

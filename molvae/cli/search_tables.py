@@ -1,0 +1,37 @@
+"""What a finished search shows on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from molvae.cli.tables import print_table
+from molvae.core.files import read_json
+from molvae.search.config import OptimiseConfig
+from molvae.search.loop import SearchResult
+
+LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
+
+
+def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> None:
+    """The ten best molecules or, of several objectives, the front; and a line on the whole run."""
+    metrics = read_json(run_dir / "metrics.json")
+    if "objectives" in metrics:
+        _print_front(result, metrics["objectives"])
+        about = f"{metrics['front']} on the front, hypervolume {metrics['hypervolume']:.4f}"
+        if metrics["reference"]:
+            about += f" above ({', '.join(f'{v:.4g}' for v in metrics['reference'])})"
+    else:
+        rows = [(i, r.value, r.call, r.proposer, r.smiles) for i, r in enumerate(result.best_records(10), start=1)]
+        print_table(("rank", "score", "call", "proposed by", "molecule"), rows)
+        about = f"AUC top-10 {result.auc_top(10, spec.search.budget):.4f}"
+    print(f"{len(result.records):,} molecules scored, {about}, seed {spec.seed}, run: {run_dir}")
+
+
+def _print_front(result: SearchResult, objectives: list[str]) -> None:
+    """The front, by the first objective; an even selection of a long one."""
+    front = result.pareto_records()
+    shown = front[:: -(-len(front) // LONGEST_FRONT)] if front else []
+    rows = [(*r.scores, r.call, r.proposer, r.smiles) for r in shown]
+    print_table((*objectives, "call", "proposed by", "molecule"), rows)
+    if len(shown) < len(front):
+        print(f"{len(shown)} of {len(front)} molecules of the front, evenly chosen; all are in molecules.csv")

@@ -1,0 +1,144 @@
+"""Constraints in a config: what is known of a molecule without calling the oracle, and what only an oracle can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, SimilarityFilter, SubstructureFilter
+from molvae.chem.fingerprints import FingerprintKind
+from molvae.core.config import Spec
+from molvae.core.errors import ConfigError
+from molvae.oracles.config import OracleSpec
+from molvae.oracles.oracle import ComponentOf, Oracle, Stacked
+from molvae.search.outcomes import Window
+
+
+class WindowSpec(Spec):
+    """A property within bounds, in its own unit."""
+
+    kind: Literal["window"] = "window"
+    name: str
+    low: float | None = None
+    high: float | None = None
+
+    def build(self) -> Filter:
+        return PropertyWindow(self.name, self.low, self.high)
+
+
+class AlertsSpec(Spec):
+    """No structural alert of the named catalogues."""
+
+    kind: Literal["alerts"] = "alerts"
+    catalogues: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def name(self) -> str:
+        """What the constraint is called in the ledger."""
+        return "+".join(self.catalogues)
+
+    def build(self) -> Filter:
+        return CatalogueFilter(self.catalogues)
+
+
+class SubstructuresSpec(Spec):
+    """Required and forbidden substructures."""
+
+    kind: Literal["substructures"] = "substructures"
+    name: str = "substructures"
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+    def build(self) -> Filter:
+        return SubstructureFilter(self.required, self.forbidden)
+
+
+class SimilaritySpec(Spec):
+    """Tanimoto similarity to a molecule between two bounds."""
+
+    kind: Literal["similarity"] = "similarity"
+    name: str = "similarity"
+    target: str = Field(description="SMILES of the molecule to compare with")
+    low: float = Field(0.0, ge=0, le=1)
+    high: float = Field(1.0, ge=0, le=1)
+    fingerprint: FingerprintKind = "ECFP4"
+    counts: bool = Field(True, description="compare counts; false: presence only, as with bit fingerprints")
+
+    def build(self) -> Filter:
+        return SimilarityFilter(self.target, self.low, self.high, self.fingerprint, self.counts)
+
+
+class OracleConstraintSpec(Spec):
+    """What an oracle says must lie in a window; proposals are judged by a model of it (`feasibility`).
+
+    Either another oracle, or a component that the search's own oracle reports (`molvae optimise` lists them as columns
+    `component:...`). The oracle turns no sign here: the window is in the unit it answers in.
+    """
+
+    kind: Literal["oracle"] = "oracle"
+    name: str
+    low: float | None = None
+    high: float | None = None
+    oracle: OracleSpec | None = None
+    component: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> OracleConstraintSpec:
+        if (self.oracle is None) == (self.component is None):
+            raise ValueError("expected either an oracle or the name of a component of the search's own oracle")
+        if self.low is None and self.high is None:
+            raise ValueError("expected low, high or both")
+        return self
+
+    def build(self, own: Oracle) -> Oracle:
+        """What answers; `own` is the search's oracle.
+
+        Raises:
+            ConfigError: it has several objectives.
+        """
+        built = ComponentOf(own, self.component or "") if self.oracle is None else self.oracle.build()
+        if built.n_objectives != 1:
+            raise ConfigError(
+                f"constraint {self.name!r}: expected an oracle with one value, {built.name} has {built.n_objectives}"
+            )
+        return built
+
+
+ConstraintSpec = Annotated[
+    WindowSpec | AlertsSpec | SubstructuresSpec | SimilaritySpec | OracleConstraintSpec, Field(discriminator="kind")
+]
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """All constraints of a search, by name.
+
+    Attributes:
+        filters: what is known without the oracle; no proposal breaks one.
+        windows: of what only an oracle tells; its last columns hold these values.
+    """
+
+    filters: Mapping[str, Filter]
+    windows: Mapping[str, Window]
+
+
+def build_constraints(specs: tuple[ConstraintSpec, ...], oracle: Oracle) -> tuple[Constraints, Oracle]:
+    """The constraints, and the oracle that tells objectives and constrained values side by side.
+
+    Raises:
+        ConfigError: two constraints have one name, or one is impossible.
+    """
+    names = [spec.name for spec in specs]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ConfigError(f"search.constraints: the name {twice[0]!r} is used twice; give each its own")
+    filters = {spec.name: spec.build() for spec in specs if not isinstance(spec, OracleConstraintSpec)}
+    told = [spec for spec in specs if isinstance(spec, OracleConstraintSpec)]
+    windows = {spec.name: Window(spec.low, spec.high) for spec in told}
+    if not told:
+        return Constraints(filters, windows), oracle
+    parts = [oracle, *(spec.build(oracle) for spec in told)]
+    columns = [f"objective {name}" for name in oracle.objectives] + [f"constraint {spec.name}" for spec in told]
+    return Constraints(filters, windows), Stacked(parts, oracle.name, columns)

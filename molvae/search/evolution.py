@@ -1,0 +1,92 @@
+"""A genetic algorithm on molecular graphs, without a surrogate: the baseline of one and of several objectives.
+
+Selection is that of NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): non-dominated sorting (section III.A), crowding
+distance (III.B), binary tournaments. Parents are the best of all that was scored, so that a batch as large as the
+population is a generation. Children come from the same graph edits that the search of molvae proposes with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from molvae.search.ask_tell import Search, sift
+from molvae.search.pareto import front_mask
+from molvae.search.proposals import Candidate, Parents, Proposer
+
+CITATION = "Deb et al. 2002, doi:10.1109/4235.996017 (NSGA-II)"
+
+ROUNDS = 20  # of breeding before giving up on finding new molecules
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class EvolutionSearch(Search):
+    """Molecules bred from the best so far.
+
+    Args:
+        proposers: make children, with their shares.
+        population: number of parents.
+        others: see `Search`.
+    """
+
+    def __init__(self, proposers: list[tuple[Proposer, float]], population: int = 100, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.proposers, self.population = proposers, population
+        self._parents: list[str] = []
+
+    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+        pool = [s for s in dict.fromkeys([*self._parents, *smiles]) if np.isfinite(self.values[s]).all()]
+        if pool:
+            order = survivors(np.array([np.atleast_1d(self.values[s]) for s in pool]), self.population)
+            self._parents = [pool[i] for i in order]
+
+    def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        shares = np.array([share for _, share in self.proposers])
+        found: dict[str, Candidate] = {}
+        for _ in range(ROUNDS):
+            parents = Parents(tuple(self._tournaments(2 * n, rng)), rank_offset=1e6)  # winners mate evenly
+            counts = rng.multinomial(2 * n, shares / shares.sum())
+            drawn = [
+                candidate
+                for (proposer, _), count in zip(self.proposers, counts, strict=True)
+                for candidate in proposer.propose(parents, int(count), rng)
+            ]
+            new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
+            found.update({c.smiles: c for c in new})
+            if len(found) >= n:
+                break
+        return [list(found.values())[int(i)] for i in rng.permutation(len(found))[:n]]
+
+    def _tournaments(self, n: int, rng: np.random.Generator) -> list[str]:
+        """Winners of `n` duels: the parents stand best first, so the smaller place wins."""
+        parents = self._parents or list(self.values)[: self.population]  # all have failed: anything is a start
+        if not parents:
+            return []
+        return [parents[int(i)] for i in rng.integers(len(parents), size=(n, 2)).min(axis=1)]
+
+
+def survivors(objectives: Array, n: int) -> list[int]:
+    """Rows of the `n` best of (N, Q): front by front, within a front the least crowded first."""
+    order: list[int] = []
+    left = np.arange(len(objectives))
+    while len(left) and len(order) < n:
+        mask = front_mask(objectives[left])
+        front = left[mask]
+        crowding = crowding_distance(objectives[front])
+        order += [int(i) for i in front[np.argsort(-crowding, kind="stable")]]
+        left = left[~mask]
+    return order[:n]
+
+
+def crowding_distance(objectives: Array) -> Array:
+    """How far the neighbours of each row of (N, Q) are apart, summed over objectives; infinite at the ends."""
+    distance = np.zeros(len(objectives))
+    for column in objectives.T:
+        order = np.argsort(column, kind="stable")
+        spread = column[order[-1]] - column[order[0]]
+        distance[order[[0, -1]]] = np.inf
+        if spread > 0:
+            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / spread
+    return distance
