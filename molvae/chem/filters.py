@@ -117,44 +117,64 @@ class PropertyWindow(Filter):
 @final
 @dataclass(frozen=True)
 class SimilarityFilter(Filter):
-    """Tanimoto similarity to a molecule within [low, high], on unfolded fingerprints (see `chem.fingerprints`).
+    """Tanimoto similarity to the nearest of some molecules within [low, high].
 
     Args:
-        target: SMILES of the molecule to compare with.
+        target: SMILES of the molecule to compare with, or of several.
         low, high: from 0 to 1.
         kind: which fingerprint; the Morgan ones and atom pairs compare counts, or only presence where `counts` is off.
+        folded: compare presence in 2,048 bits, which is a little larger than without folding (see `chem.fingerprints`).
 
     >>> SimilarityFilter("CCO", high=0.4).reasons(Chem.MolFromSmiles("CCCO"))
     ['similarity 0.5 > 0.4']
     """
 
-    target: str
+    target: str | tuple[str, ...]
     low: float = 0.0
     high: float = 1.0
     kind: FingerprintKind = "ECFP4"
     counts: bool = True
+    folded: bool = False
 
     def __post_init__(self) -> None:
-        if parse(self.target) is None:
-            raise ConfigError(f"expected the SMILES of a molecule to be similar to, got {self.target!r}")
+        for smiles in self.targets:
+            if parse(smiles) is None:
+                raise ConfigError(f"expected the SMILES of a molecule to be similar to, got {smiles!r}")
+        if not self.targets:
+            raise ConfigError("expected the SMILES of a molecule to be similar to, got none")
         if not 0 <= self.low <= self.high <= 1:
             raise ConfigError(f"expected 0 <= low <= high <= 1 for a similarity, got {self.low:g} and {self.high:g}")
+        if self.folded and (self.counts or self.kind == "PHCO"):
+            raise ConfigError(
+                "only presence of Morgan environments or atom pairs is folded; set counts = false as well"
+            )
 
-    @cached_property
-    def _similarity(self) -> Callable[[Chem.Mol], float]:
-        target, counts = Chem.MolFromSmiles(self.target), self.counts or self.kind == "PHCO"
-        if counts:
-            compare = similarity_to(target, self.kind)
-            return lambda mol: compare(fingerprint(mol, self.kind))
-        make = generator(self.kind).GetSparseFingerprint
-        reference = make(target)
-        return lambda mol: float(DataStructs.TanimotoSimilarity(make(mol), reference))
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The molecules compared with."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    def similarity(self, mol: Chem.Mol) -> float:
+        """Similarity to the nearest target, 0 to 1."""
+        return max(compare(mol) for compare in self._compared)
 
     def reasons(self, mol: Chem.Mol) -> list[str]:
-        value = self._similarity(mol)
+        value = self.similarity(mol)
         if value < self.low:
             return [f"similarity {value:.4g} < {self.low:g}"]
         return [f"similarity {value:.4g} > {self.high:g}"] if value > self.high else []
+
+    @cached_property
+    def _compared(self) -> list[Callable[[Chem.Mol], float]]:
+        return [self._to(Chem.MolFromSmiles(smiles)) for smiles in self.targets]
+
+    def _to(self, target: Chem.Mol) -> Callable[[Chem.Mol], float]:
+        if self.counts or self.kind == "PHCO":
+            compare = similarity_to(target, self.kind)
+            return lambda mol: compare(fingerprint(mol, self.kind))
+        make = generator(self.kind).GetFingerprint if self.folded else generator(self.kind).GetSparseFingerprint
+        reference = make(target)
+        return lambda mol: float(DataStructs.TanimotoSimilarity(make(mol), reference))
 
 
 @final

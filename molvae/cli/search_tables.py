@@ -8,6 +8,7 @@ from molvae.cli.tables import print_table
 from molvae.core.files import read_json
 from molvae.search.config import OptimiseConfig
 from molvae.search.loop import SearchResult
+from molvae.search.outputs import similarities_of
 
 LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
 
@@ -21,8 +22,13 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
         if metrics["reference"]:
             about += f" above ({', '.join(f'{v:.4g}' for v in metrics['reference'])})"
     else:
-        rows = [(i, r.value, r.call, r.proposer, r.smiles) for i, r in enumerate(result.best_records(10), start=1)]
-        print_table(("rank", "score", "call", "proposed by", "molecule"), rows)
+        best = result.best_records(10)
+        near = similarities_of([r.smiles for r in best], spec.search.constraints)
+        rows = [
+            (i + 1, r.value, *(column[i] for column in near.values()), r.call, r.proposer, r.smiles)
+            for i, r in enumerate(best)
+        ]
+        print_table(("rank", "score", *near, "call", "proposed by", "molecule"), rows)
         about = f"AUC top-10 {result.auc_top(10, spec.search.budget):.4f}"
     print(f"{len(result.records):,} molecules scored, {about}, seed {spec.seed}, run: {run_dir}")
 

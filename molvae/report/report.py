@@ -98,7 +98,8 @@ def render(run: RunData) -> str:
     parts: dict[str, Any] = {
         "title": part("the title", _title, run.directory.name),
         "figures": part("the figures", _figures, []),
-        "cards": part("the pictures", _cards, []),
+        "cards": part("the pictures", lambda r: _cards(best_molecules(r.molecules, N_PICTURES)), []),
+        "diverse": part("the diverse selection", _diverse, []),
         "front": part("the front", lambda r: Markup(front_chart(r)), ""),
         "front_legend": part("the legend of the front", front_legend, ""),
         "hypervolume": part("the hypervolume", lambda r: Markup(hypervolume_chart(r)), ""),
@@ -161,14 +162,22 @@ def _seconds(run: RunData) -> list[tuple[str, Any]]:
     return [("seconds", run.manifest["seconds"])] if "seconds" in run.manifest else []
 
 
-def _cards(run: RunData) -> list[Card]:
+def _cards(molecules: pd.DataFrame) -> list[Card]:
     cards = []
-    for rank, row in enumerate(best_molecules(run.molecules, N_PICTURES).to_dict("records"), start=1):
+    for rank, row in enumerate(molecules.to_dict("records"), start=1):
         picture = Markup(molecule_svg(row["smiles"]))
         proposer, components = str(row.get("proposer") or ""), _components({str(k): v for k, v in row.items()})
-        value = None if objective_columns(run.molecules) else row["value"]
+        value = None if objective_columns(molecules) else row["value"]
         cards.append(Card(rank, int(row["call"]), row["smiles"], value, picture, proposer, components))
     return cards
+
+
+def _diverse(run: RunData) -> list[Card]:
+    """The selected molecules, best first, each with its distance to the nearest of the others."""
+    if run.diverse.empty or run.molecules.empty:
+        return []
+    chosen = run.diverse.rename(columns={"nearest": f"{COMPONENT}distance to the nearest"})
+    return _cards(chosen.merge(run.molecules, on="call", how="inner"))
 
 
 def _components(row: dict[str, Any]) -> list[Component]:
@@ -282,6 +291,8 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
     ]
     if versions := manifest.get("versions"):
         facts.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    if measured := manifest.get("measured"):
+        facts.append(("measured data", ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in measured.items())))
     for name, entry in (manifest.get("inputs") or {}).items():
         facts.append((f"input: {name}", f"{entry.get('path')}  sha256 {entry.get('sha256')}"))
     return facts

@@ -28,6 +28,8 @@ class RunData:
     Attributes:
         directory: where the run lies.
         molecules: a row for each distinct molecule scored, in call order; empty where there is none.
+        diverse: the selection of good molecules that differ, with its columns call and nearest; empty where none was
+            wanted.
         latent: columns call, x, y: the molecules on the map of the latent space; empty where there is none.
         metrics, manifest, config: the files of those names, empty where there are none.
         config_text: the resolved config as it was written.
@@ -44,6 +46,7 @@ class RunData:
     config_text: str
     events: list[dict[str, Any]]
     remarks: list[str] = field(default_factory=list)
+    diverse: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_run(directory: str | Path) -> RunData:
@@ -69,6 +72,7 @@ def read_run(directory: str | Path) -> RunData:
             remarks.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
         return empty
 
+    wants_diverse = (directory / "diverse.csv").exists()
     config_text = read("config.resolved.toml", lambda path: path.read_text(encoding="utf-8"), "")
     return RunData(
         directory=directory,
@@ -80,6 +84,7 @@ def read_run(directory: str | Path) -> RunData:
         config_text=config_text,
         events=read("events.jsonl", read_events, []),
         remarks=remarks,
+        diverse=read("diverse.csv", _read_diverse, pd.DataFrame()) if wants_diverse else pd.DataFrame(),
     )
 
 
@@ -109,6 +114,10 @@ def standing(molecules: pd.DataFrame) -> pd.Series:
 
 def _read_latent(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)[["call", "x", "y"]].dropna().drop_duplicates("call")
+
+
+def _read_diverse(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)[["call", "nearest"]]
 
 
 def _parsed(config_text: str, remarks: list[str]) -> dict[str, Any]:

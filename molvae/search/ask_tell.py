@@ -46,6 +46,7 @@ class Search(ABC):
         self.start = [s for s in dict.fromkeys(canonical(s) for s in start) if s is not None]
         self.values: dict[str, Any] = {}  # a score, or a list of K numbers
         self.awaited: tuple[str, ...] = ()
+        self._n_learnt = 0
         self._told: list[dict[str, Any]] = []
         self._pending: tuple[int, list[Candidate]] | None = None
         self._note: list[str] = []  # of the last ask
@@ -118,6 +119,22 @@ class Search(ABC):
         self.values.update(zip(smiles, scores.tolist(), strict=True))
         self._observe(list(smiles), scores)
 
+    def learn(self, smiles: Sequence[str], values: Sequence[float], errors: Sequence[float]) -> None:
+        """Take in molecules measured before the search; they are never asked for and belong to no batch.
+
+        They are part of how a search is made and not of its state: one that loads a state must have learnt the same.
+
+        Args:
+            smiles: canonical, distinct.
+            values: finite scores.
+            errors: variance of each score's error of measurement, in squared units of the score.
+        """
+        if self._told or self._pending is not None:
+            raise DataError("measured molecules must be learnt before the search is asked or told anything")
+        self.values.update(zip(smiles, map(float, values), strict=True))
+        self._n_learnt = len(self.values)
+        self._learn(list(smiles), np.array(values, dtype=np.float64), np.array(errors, dtype=np.float64))
+
     def state_dict(self) -> dict[str, Any]:
         """All that was told, as plain types; JSON can hold it."""
         return {"format": 1, "seed": self.seed, "told": [dict(batch) for batch in self._told]}
@@ -148,12 +165,20 @@ class Search(ABC):
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
         """Take in scores (N,) or rows (N, K), NaN for failed ones."""
 
+    def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
+        """Take in measured scores (N,) and their error variances (N,), which most methods have no use for."""
+        self._observe(smiles, values)
+
 
 def plain(value: Any) -> Any:
     """A number, or a list of them, with None for NaN: JSON has no NaN."""
     if isinstance(value, list):
         return [plain(v) for v in value]
     return None if math.isnan(value) else value
+
+    def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
+        """Take in measured scores (N,) and their error variances (N,), which most methods have no use for."""
+        self._observe(smiles, values)
 
 
 def sift(

@@ -19,6 +19,7 @@ from scipy import sparse
 from molvae.chem.molecules import parse
 from molvae.search.acquisition import Acquisition, Scorer, UpperConfidenceBound
 from molvae.search.ask_tell import Search, sift
+from molvae.search.diversity import Spread
 from molvae.search.goals import Goal, Maximum
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import OutcomesGP
@@ -65,7 +66,15 @@ class BayesianSearch(Search):
         inner: size of the inner search.
         library: molecules that no oracle has scored, from which some immigrate into each batch; see `InnerSearch`.
         others: see `Search`.
+
+    Attributes:
+        neighbours: molecules that are candidates of the first batch, beside what the proposers make.
+        min_distance: least distance within a batch, and to molecules that are being scored (see `diversity`); a batch
+            may then be smaller than asked for.
     """
+
+    neighbours: Sequence[str] = ()
+    min_distance: float = 0.0
 
     def __init__(
         self,
@@ -93,12 +102,20 @@ class BayesianSearch(Search):
         self._reserve: tuple[dict[str, int], sparse.csr_matrix] = ({}, _NOTHING)
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+        self._take_in(smiles, values)
+
+    def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
+        self._take_in(smiles, values, errors)
+
+    def _take_in(
+        self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any] | None = None
+    ) -> None:
         finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         mols = {i: mol for i, s in enumerate(smiles) if (mol := parse(s)) is not None and finite[i]}
         keep = list(mols)
         if keep:
             fingerprints = self.fingerprint(list(mols.values()))
-            self.surrogate.append(fingerprints, values[keep])
+            self.surrogate.append(fingerprints, values[keep], *([] if errors is None else [errors[keep]]))
             self.goal.observe([smiles[i] for i in keep], values[keep])
             self._seen.update({smiles[i]: fingerprints[k] for k, i in enumerate(keep)})
 
@@ -113,6 +130,7 @@ class BayesianSearch(Search):
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
         best, stalled = self.goal.progress
+        stalled = min(stalled, len(self.values) - self._n_learnt)  # measured molecules were no attempts
         scorer = self.acquisition.draw(best, rng, stalled)
         pool = _Pool(self.surrogate)
         elite = self.goal.ranked(self.inner.parents)
@@ -121,6 +139,8 @@ class BayesianSearch(Search):
             belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
         self._take_up_reserve(pool, standing, scorer)
+        if not self._noted:
+            self._add(pool, standing, scorer, [Candidate(s, "neighbour") for s in self.neighbours])
         if self.library:
             chosen = rng.choice(len(self.library), size=min(self.inner.immigrants, len(self.library)), replace=False)
             self._add(pool, standing, scorer, [Candidate(self.library[int(i)], "library") for i in chosen])
@@ -151,7 +171,7 @@ class BayesianSearch(Search):
         """The batch: one draw of the acquisition after another, or by a joint one from pool and best together."""
         known = self.goal.ranked(1) if isinstance(self.acquisition, JointAcquisition) else []
         if not (known and pool.candidates and isinstance(self.acquisition, JointAcquisition)):
-            return pool.pick(n, draw, scorer)
+            return pool.pick(n, draw, scorer, Spread(self.min_distance, self.awaited))
         belief = joined(pool.beliefs)
         observed = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in known], format="csr"))
         chosen = self.acquisition.choose(observed, belief, scorer(belief), n, rng)
@@ -216,10 +236,11 @@ class _Pool:
         rows = [self.index[c.smiles] for c in candidates]
         return sparse.vstack([b.fingerprints for b in self.beliefs], format="csr")[rows] if rows else _NOTHING
 
-    def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer) -> list[Candidate]:
+    def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer, spread: Spread) -> list[Candidate]:
         """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.
 
-        The first pick maximises the function the inner search used, each other one a fresh draw.
+        The first pick maximises the function the inner search used, each other one a fresh draw; those that `spread`
+        does not admit are passed over.
         """
         if not self.candidates:
             return []
@@ -231,7 +252,11 @@ class _Pool:
             scorer = draw() if picked else first
             scores = scorer(replace(belief, std=np.sqrt(variance)))
             scores[picked] = -np.inf
-            i = int(np.argmax(scores))
+            ranked = (int(j) for j in np.argsort(-scores, kind="stable")[: len(scores) - len(picked)])
+            i = next((j for j in ranked if spread.admits(self.candidates[j].smiles)), -1)
+            if i < 0:
+                break
+            spread.take(self.candidates[i].smiles)
             picked.append(i)
             row = belief.covariance_with(i) - factors[:, i] @ factors
             row /= np.sqrt(max(row[i], 0.0) + self.surrogate.noise * belief.scale**2)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from rdkit import Chem
 
 from molvae.core.config import Spec
@@ -16,8 +16,11 @@ from molvae.oracles.config import OracleSpec
 from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.constraints import ConstraintSpec
+from molvae.search.diversity import SelectSpec
 from molvae.search.goals import ParetoFront
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.lead import LeadConstraint, with_targets
+from molvae.search.measured import DataSpec
 from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Proposer
@@ -233,11 +236,22 @@ MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec | Evolu
 
 
 class StartSpec(Spec):
-    """Molecules to begin with; they cost calls like all others. Without a file, `n` are sampled from the model."""
+    """Molecules to begin with, listed or in a file; they cost calls like all others. Without any, `n` are sampled from
+    the model, except where measured data are there to begin with."""
 
+    smiles: tuple[str, ...] = Field((), description="the molecules themselves, for instance a lead; all are taken")
     file: Path | None = None
     column: str = "smiles"
     n: int = Field(30, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
+    neighbours: int = Field(
+        0, ge=0, description="molecules decoded from around those listed: candidates of the first batch, free of calls"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StartSpec:
+        if self.smiles and self.file is not None:
+            raise ValueError("expected smiles or a file, got both")
+        return self
 
 
 class SearchSpec(Spec):
@@ -246,6 +260,8 @@ class SearchSpec(Spec):
     Attributes:
         constraints: candidates that break one are never scored; start molecules that do are recorded as infeasible.
             What only an oracle tells (kind "oracle") shows when a molecule is scored; the search learns what is likely.
+        data: measured molecules that the search knows before its first proposal; they cost no calls.
+        select: good molecules that differ, chosen when the search has ended, in `diverse.csv`.
         workers: above 1, molecules are proposed while others are being scored, and runs are not reproducible.
         ahead: None is as many as are being scored. The fewer, the better informed is each proposal.
         distributed: workers on other machines, see `molvae.workers`.
@@ -260,6 +276,9 @@ class SearchSpec(Spec):
         None,
         description="of several objectives: the point above which hypervolume counts; by default a bit below the front",
     )
+    data: DataSpec | None = None
+    min_distance: float = Field(0.0, ge=0, le=1, description="least Tanimoto distance within a batch (ECFP4)")
+    select: SelectSpec | None = None
     pictures: int = Field(10, ge=0, description="a molecule among so many best when scored gets a picture")
     workers: int = Field(1, ge=1, description="molecules scored at once on this machine, each in a process of its own")
     timeout_seconds: float = Field(
@@ -281,9 +300,17 @@ class SearchSpec(Spec):
         """Whether molecules are proposed while others are being scored."""
         return self.workers > 1 or self.distributed is not None
 
+    @field_validator("constraints")
+    @classmethod
+    def _know_their_molecules(
+        cls, constraints: tuple[ConstraintSpec, ...], info: ValidationInfo
+    ) -> tuple[ConstraintSpec, ...]:
+        start = info.data["start"].smiles if "start" in info.data else ()  # not there where it is itself wrong
+        return tuple(with_targets(c, start) if isinstance(c, LeadConstraint) else c for c in constraints)
+
 
 class OptimiseConfig(Spec):
-    """A search. A run that is resumed must have the same config, except for budget, pictures, device and workers."""
+    """A search. A run that is resumed must have the same config, but for budget, pictures, select, device, workers."""
 
     schema_version: Literal[1] = 1
     seed: int = Field(0, ge=0)

@@ -14,6 +14,7 @@ from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
 from molvae.oracles.config import OracleSpec
 from molvae.oracles.oracle import ComponentOf, Oracle, Stacked
+from molvae.search.lead import LeadConstraint, ScaffoldSpec
 from molvae.search.outcomes import Window
 
 
@@ -56,19 +57,19 @@ class SubstructuresSpec(Spec):
         return SubstructureFilter(self.required, self.forbidden)
 
 
-class SimilaritySpec(Spec):
-    """Tanimoto similarity to a molecule between two bounds."""
+class SimilaritySpec(LeadConstraint):
+    """Tanimoto similarity to a molecule, or to the nearest of several, between two bounds."""
 
     kind: Literal["similarity"] = "similarity"
     name: str = "similarity"
-    target: str = Field(description="SMILES of the molecule to compare with")
     low: float = Field(0.0, ge=0, le=1)
     high: float = Field(1.0, ge=0, le=1)
     fingerprint: FingerprintKind = "ECFP4"
     counts: bool = Field(True, description="compare counts; false: presence only, as with bit fingerprints")
+    folded: bool = Field(False, description="with counts = false: presence in 2,048 bits")
 
-    def build(self) -> Filter:
-        return SimilarityFilter(self.target, self.low, self.high, self.fingerprint, self.counts)
+    def build(self) -> SimilarityFilter:
+        return SimilarityFilter(self.targets, self.low, self.high, self.fingerprint, self.counts, self.folded)
 
 
 class OracleConstraintSpec(Spec):
@@ -108,7 +109,8 @@ class OracleConstraintSpec(Spec):
 
 
 ConstraintSpec = Annotated[
-    WindowSpec | AlertsSpec | SubstructuresSpec | SimilaritySpec | OracleConstraintSpec, Field(discriminator="kind")
+    WindowSpec | AlertsSpec | SubstructuresSpec | SimilaritySpec | ScaffoldSpec | OracleConstraintSpec,
+    Field(discriminator="kind"),
 ]
 
 

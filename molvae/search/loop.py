@@ -20,6 +20,7 @@ from molvae.chem.molecules import parse
 from molvae.core.errors import ConfigError
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
+from molvae.search.diversity import select
 from molvae.search.ledger import Ledger, Record
 from molvae.search.metrics import auc_top
 from molvae.search.outcomes import Window
@@ -91,6 +92,18 @@ class SearchResult:
             return self.pareto_records()[:n]
         usable = [r for r in self.records if r.feasible and math.isfinite(r.value)]
         return sorted(usable, key=lambda r: (-r.value, r.call))[:n]
+
+    def diverse(self, k: int = 10, distance: float = 0.6) -> list[tuple[str, float]]:
+        """`k` good feasible molecules with their scores, best first, each at least `distance` from all others.
+
+        Greedy: the best, then each next one that is not too near to those taken; fewer than `k` where no more are far
+        enough. Distance is 1 - Tanimoto similarity of ECFP4 bits (radius 2, 2,048 of them).
+        """
+        return [(record.smiles, record.value) for record in self.diverse_records(k, distance)]
+
+    def diverse_records(self, k: int = 10, distance: float = 0.6) -> list[Record]:
+        """The records of `diverse`."""
+        return select(self.best_records(len(self.records)), k, distance)
 
     def auc_top(self, k: int = 10, budget: int | None = None) -> float:
         """PMO's area under the top-k curve (see `metrics.auc_top`) of one objective; the budget defaults to the calls.

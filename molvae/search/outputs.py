@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from molvae.chem.molecules import parse
+from molvae.core.config import Spec
 from molvae.core.files import atomic_path
 from molvae.oracles.oracle import Oracle
+from molvae.search.constraints import SimilaritySpec
+from molvae.search.diversity import SelectSpec, Spread
 from molvae.search.latent import LatentSpace
 from molvae.search.loop import SearchResult
 from molvae.search.pareto import infer_reference
@@ -19,7 +23,7 @@ from molvae.search.pareto import infer_reference
 WITH_COMPONENTS = 100  # so many of the best molecules have the parts of their score in the table
 
 
-def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path) -> None:
+def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path, constraints: Sequence[Spec] = ()) -> None:
     """`molecules.parquet` and `molecules.csv`: a row for each molecule scored, in call order.
 
     Of several objectives each has a column `objective:NAME`, `value` is empty, and `front` says what is on the front.
@@ -35,6 +39,8 @@ def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path) -> None
         frame[f"outcome:{outcome}"] = [r.outcomes.get(outcome, math.nan) for r in result.records]
     for constraint in result.records[0].constraints if result.records else ():
         frame[f"constraint:{constraint}"] = [r.constraints.get(constraint, math.nan) for r in result.records]
+    for name, similarities in similarities_of(result.smiles, constraints).items():
+        frame[f"similarity:{name}"] = similarities
     top = result.best_records(WITH_COMPONENTS)
     components = oracle.components([r.smiles for r in top]) if top else {}
     rows = [r.call - 1 for r in top]
@@ -46,6 +52,28 @@ def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path) -> None
         frame.to_parquet(file, index=False)
     with atomic_path(run_dir / "molecules.csv") as file:
         frame.to_csv(file, index=False)
+
+
+def similarities_of(smiles: Sequence[str], constraints: Sequence[Spec]) -> dict[str, list[float]]:
+    """What each constraint on similarity measures of valid molecules, by its name."""
+    windows = {c.name: c.build() for c in constraints if isinstance(c, SimilaritySpec)}
+    mols = [mol for s in smiles if (mol := parse(s)) is not None] if windows else []
+    return {name: [window.similarity(mol) for mol in mols] for name, window in windows.items()}
+
+
+def write_diverse(result: SearchResult, spec: SelectSpec | None, run_dir: Path) -> None:
+    """`diverse.csv`: good molecules that differ, best first, each with its distance to the nearest of the others."""
+    path = run_dir / "diverse.csv"
+    path.unlink(missing_ok=True)  # that of another selection
+    if spec is None:
+        return
+    chosen = result.diverse_records(spec.k, spec.distance)
+    rows = []
+    for rank, record in enumerate(chosen, start=1):
+        others = Spread(spec.distance, [other.smiles for other in chosen if other is not record])
+        rows.append((rank, record.call, record.smiles, record.value, others.nearest(record.smiles)))
+    with atomic_path(path) as file:
+        pd.DataFrame(rows, columns=["rank", "call", "smiles", "value", "nearest"]).to_csv(file, index=False)
 
 
 def latent_map(result: SearchResult, space: LatentSpace, path: Path) -> None:

@@ -6,10 +6,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rdkit
 from rdkit import Chem
 
@@ -21,13 +22,17 @@ from molvae.oracles.oracle import Oracle
 from molvae.search import feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
-from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, TurboSpec
+from molvae.search.bayesian import BayesianSearch
+from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, StartSpec, TurboSpec
 from molvae.search.constraints import Constraints, ConstraintSpec, OracleConstraintSpec, build_constraints
 from molvae.search.latent import LatentModel, LatentSpace
+from molvae.search.lead import LEAD_STREAM, neighbourhood
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import SearchResult, require_one_objective, run_search
+from molvae.search.measured import Measurements, measurements, read_measurements, write_rejected
+from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import Outcomes
-from molvae.search.outputs import latent_map, metrics_of, write_molecules
+from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
 from molvae.search.specs import QLogNEHVISpec
 from molvae.search.start import start_molecules
 from molvae.workers.coordinator import StudyCrew
@@ -39,6 +44,7 @@ log = logging.getLogger(__name__)
 
 JOURNAL = "journal.log"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
+REJECTED = "data_rejected.csv"
 
 
 def optimise(
@@ -48,6 +54,7 @@ def optimise(
     seed: int = 0,
     *,
     start: Sequence[str] | None = None,
+    data: Any = None,
     batch_size: int = 2,
     method: MethodSpec | None = None,
     constraints: tuple[ConstraintSpec, ...] = (),
@@ -64,7 +71,9 @@ def optimise(
         budget: oracle calls: distinct canonical molecules scored.
         weights: name of shipped weights, a model directory, or a loaded model.
         seed: of all randomness.
-        start: molecules to begin with; they cost calls. None samples 30 from the model.
+        start: molecules to begin with; they cost calls. None samples 30 from the model, but none where there are data.
+        data: measured molecules, known from the beginning at no cost of calls: pairs (SMILES, value), a mapping, a
+            DataFrame; see `molvae.search.measured.measurements`.
         batch_size: molecules for each call of the oracle.
         method: how to search; see `molvae.search.config`. None takes the default.
         constraints: what a molecule must meet; see `molvae.search.constraints`.
@@ -83,12 +92,16 @@ def optimise(
     scorer = oracle if isinstance(oracle, Oracle) else make_oracle(oracle)
     chosen = method or BayesianSpec()
     model = None
+    measured = None if data is None else measurements(data)
+    if start is None and measured is not None:
+        start = []
     if chosen.needs_model or start is None:
         model = load_model(weights, device) if isinstance(weights, str | Path) else weights
-    spec = SearchSpec(budget=budget, batch_size=batch_size, constraints=constraints, reference=reference)
-    rules, told = build_constraints(constraints, scorer)
+    leads = StartSpec(smiles=tuple(start or ()))
+    spec = SearchSpec(budget=budget, batch_size=batch_size, start=leads, constraints=constraints, reference=reference)
+    rules, told = build_constraints(spec.constraints, scorer)
     first = list(start) if start is not None else start_molecules(spec.start, model, seed)
-    search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first)
+    search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first, measured)
     record = Ledger(ledger, objectives=scorer.objectives)
     how: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "constraints": rules.filters}
     if workers == 1:
@@ -113,15 +126,21 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         if fresh:
             for name in (JOURNAL, PENDING):
                 (run_dir / name).unlink(missing_ok=True)
+        if config.search.data is not None:  # its SHA-256 becomes part of the config, so that a changed file is noticed
+            pinned = config.search.model_copy(update={"data": config.search.data.pinned()})
+            config = config.model_copy(update={"search": pinned})
         _check_same(config, run_dir)
         dump_config(config, run_dir / "config.resolved.toml")
         began = time.perf_counter()
         spec = config.search
-        needs_model = config.method.needs_model or spec.start.file is None
+        measured = None if spec.data is None else read_measurements(spec.data)
+        sampled = not (spec.start.smiles or spec.start.file or measured)
+        needs_model = config.method.needs_model or sampled or spec.start.neighbours > 0
         model = load_model(config.weights, config.device) if needs_model else None
         rules, told = build_constraints(spec.constraints, oracle)
-        start = start_molecules(spec.start, model, config.seed)
-        search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start)
+        given = sampled or spec.start.smiles or spec.start.file
+        start = start_molecules(spec.start, model, config.seed) if given else []
+        search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start, measured)
         about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
         ledger = Ledger(run_dir / JOURNAL, about, spec.pictures, oracle.objectives)
         spent = sum(r.seconds for r in ledger.records)
@@ -141,7 +160,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                     result = run_with_crew(search, crew, ledger, **how)
             else:
                 result = run_search(search, told, ledger, windows=rules.windows, **how)
-        _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began)
+        _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began, measured)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     return result
@@ -162,11 +181,12 @@ def build_search(
     model: LatentModel | None,
     seed: int,
     start: Sequence[str],
+    measured: Measurements | None = None,
 ) -> Search:
     """The search that a config describes.
 
     Raises:
-        ConfigError: the method cannot deal with several objectives or with what only an oracle tells.
+        ConfigError: the method cannot do what `spec` wants, or there are measured data and several objectives.
     """
     filters = list(constraints.filters.values())
     if spec.reference is not None and len(spec.reference) != n_objectives:
@@ -178,7 +198,24 @@ def build_search(
     def accept(mol: Chem.Mol) -> bool:
         return mol.GetNumHeavyAtoms() <= spec.largest and all(f(mol) for f in filters)
 
-    return method.build(model, seed, start, accept, outcomes)
+    search = method.build(model, seed, start, accept, outcomes)
+    if isinstance(search, BayesianSearch) and not (
+        spec.min_distance and isinstance(search.acquisition, JointAcquisition)
+    ):
+        search.min_distance = spec.min_distance
+        if model is not None and spec.start.neighbours:
+            rng = np.random.default_rng([seed, LEAD_STREAM])
+            search.neighbours = neighbourhood(model, start, spec.start.neighbours, rng)
+    elif spec.min_distance or spec.start.neighbours:
+        raise ConfigError(
+            "search.min_distance and search.start.neighbours need the method 'bayesian', and min_distance not with "
+            f"qlog_nehvi; the method is {method.kind!r}"
+        )
+    if measured is not None:
+        if not outcomes.plain:
+            raise ConfigError("measured data have one value a molecule; this search has several objectives or outcomes")
+        search.learn(measured.smiles, measured.values.tolist(), measured.errors.tolist())
+    return search
 
 
 def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool) -> Crew:
@@ -202,7 +239,7 @@ def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger,
 
 def _what_must_stay(config: OptimiseConfig) -> dict[str, Any]:
     """The part of a config that makes two searches the same search."""
-    free = ("budget", "pictures", "workers", "timeout_seconds", "ahead", "distributed")
+    free = ("budget", "pictures", "select", "workers", "timeout_seconds", "ahead", "distributed")
     return config.model_dump(mode="json", exclude={"search": dict.fromkeys(free, True), "device": True})  # type: ignore[arg-type]
 
 
@@ -213,11 +250,21 @@ def _check_same(config: OptimiseConfig, run_dir: Path) -> None:
         return
     before, now = _what_must_stay(load_config(file, OptimiseConfig)), _what_must_stay(config)
     if before != now:
-        changed = ", ".join(key for key in now if before.get(key) != now[key])
+        changed = ", ".join(_differences(before, now))
         raise ConfigError(
             f"{run_dir} holds a search with another config (differs in: {changed}); "
             "choose another run directory, or --fresh to begin anew"
         )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Dotted keys of what differs."""
+    for key in now:
+        old, new = before.get(key), now[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from (f"{key}.{below}" for below in _differences(old, new))
+        elif old != new:
+            yield key
 
 
 def _say(records: list[Record], ledger: Ledger, run_dir: Path, bar: Any, began: float) -> None:
@@ -239,24 +286,30 @@ def _write_outputs(
     oracle: Oracle,
     model: LatentModel | None,
     seconds: float,
+    measured: Measurements | None,
 ) -> None:
     """Everything a run leaves beside its ledger; also after an interruption."""
-    write_molecules(result, oracle, run_dir)
+    write_molecules(result, oracle, run_dir, config.search.constraints)
+    write_diverse(result, config.search.select, run_dir)
     if model is not None:
         latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
     metrics = metrics_of(result, config.search.budget, oracle.objectives, config.search.reference)
     write_json(run_dir / "metrics.json", metrics | {"seconds": round(seconds, 3)})
-    inputs = {} if config.search.start.file is None else {"start": config.search.start.file}
+    data = None if config.search.data is None else config.search.data.file
+    files = {"start": config.search.start.file, "data": data}
+    if measured is not None:
+        write_rejected(measured, run_dir / REJECTED)
     write_manifest(
         run_dir,
         kind="optimise",
-        inputs=inputs,
+        inputs={name: file for name, file in files.items() if file is not None},
         seed=config.seed,
         device=config.device,
         seconds=seconds,
         oracle=oracle.identity,
         weights=config.weights,
         citations=_citations(config, oracle),
+        **({} if measured is None else {"measured": measured.summary}),
     )
 
 

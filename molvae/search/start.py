@@ -16,18 +16,27 @@ from molvae.search.plausible import plausible_samples
 
 
 def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> list[str]:
-    """Canonical molecules to begin with: drawn from a file, or sampled from the model.
+    """Canonical molecules to begin with: listed, drawn from a file, or sampled from the model.
 
     Raises:
         DataError: the file holds no valid molecule.
-        ConfigError: there is neither a file nor a model.
+        ConfigError: a listed molecule is invalid, or there is nothing to begin with and no model.
     """
+    if spec.smiles:
+        return [_listed(smiles, i) for i, smiles in enumerate(spec.smiles)]
     rng = np.random.default_rng([seed, START_STREAM])
     if spec.file is not None:
         return _from_file(spec.file, spec.column, spec.n, rng)
     if model is None:
-        raise ConfigError("a search without a model needs molecules to begin with: set search.start.file")
+        raise ConfigError("a search without a model needs molecules to begin with: set search.start.file or .smiles")
     return plausible_samples(model, spec.n, rng)
+
+
+def _listed(smiles: str, index: int) -> str:
+    found = canonical(smiles)
+    if found is None:
+        raise ConfigError(f"search.start.smiles.{index}: {smiles!r} is not a valid SMILES")
+    return found
 
 
 def _from_file(file: Path, column: str, n: int, rng: np.random.Generator) -> list[str]:

@@ -8,10 +8,11 @@ M      int             molecules asked about
 F      int             fingerprint columns, `n_bits * max_count`
 K      (N, N)          kernel of the observed, K_ij = sum_f min(a_if, a_jf) / sum_f max(a_if, a_jf)
 k      (N, M)          kernel between observed and asked
-L      (N, N)          lower Cholesky factor of K + noise I
+L      (N, N)          lower Cholesky factor of K + noise I + diag(errors) / scale^2
 V      (N, M)          L^-1 k
 y      (N,)            scores, centred and scaled: y = (score - offset) / scale
-mean   (M,)            offset + scale k^T (K + noise I)^-1 y
+mean   (M,)            offset + scale k^T (L L^T)^-1 y
+errors (N,)            variance of each score's own error of measurement, in squared units of the score; mostly 0
 std    (M,)            scale sqrt(1 - sum_n V_nm^2)
 =====  ==============  ==============================================================
 
@@ -148,34 +149,50 @@ class TanimotoGP:
         self.noise, self.scaling = noise, scaling
         self._factor = np.zeros((0, 0))
         self._scores = np.zeros(0)
+        self._errors = np.zeros(0)
+        self._factored_scale = 1.0  # the scale that `errors` were divided by in the factor
         self._observed: sparse.csr_matrix | None = None
         self._fixed_units: tuple[float, float] | None = None  # while `believing`
 
     def __len__(self) -> int:
         return len(self._scores)
 
-    def append(self, fingerprints: sparse.csr_matrix, scores: Array) -> None:
-        """Observe molecules (M, F) with `scores` (M,); non-finite scores are left out, duplicates are welcome."""
+    def append(self, fingerprints: sparse.csr_matrix, scores: Array, errors: Array | None = None) -> None:
+        """Observe molecules (M, F) with `scores` (M,); non-finite scores are left out, duplicates are welcome.
+
+        Args:
+            errors: variance of each score's own error of measurement, (M,), in squared units of the score, on top of
+                the process's `noise`; None for exact scores.
+        """
         scores = np.asarray(scores, dtype=np.float64)
         keep = np.flatnonzero(np.isfinite(scores))
         if not len(keep):
             return
+        n = len(self)
         new = fingerprints[keep]
-        block = tanimoto(new, new) + self.noise * np.eye(len(keep))
-        n, m = len(self), len(keep)
-        if n + m > len(self._factor):  # capacity doubles, so that growing does not copy every time
-            larger = np.zeros((max(2 * len(self._factor), n + m, 64),) * 2)
-            larger[:n, :n] = self._factor[:n, :n]
-            self._factor = larger
-        if self._observed is None:
-            self._observed = new
-        else:
-            side = solve_triangular(self._factor[:n, :n], tanimoto(self._observed, new), lower=True, check_finite=False)
-            block -= side.T @ side
-            self._factor[n : n + m, :n] = side.T
-            self._observed = sparse.vstack([self._observed, new], format="csr")
-        self._factor[n : n + m, n : n + m] = _cholesky(block)
+        self._observed = new if self._observed is None else sparse.vstack([self._observed, new], format="csr")
         self._scores = np.concatenate([self._scores, np.clip(scores[keep], -LARGEST_SCORE, LARGEST_SCORE)])
+        self._errors = np.concatenate([self._errors[:n], np.zeros(len(keep)) if errors is None else errors[keep]])
+        scale = self._units()[1]
+        changed = scale != self._factored_scale and self._errors.any()  # errors over scale^2 are then others
+        self._factored_scale = scale
+        self._factorise(self._observed, 0 if changed else n)
+
+    def _factorise(self, observed: sparse.csr_matrix, first: int) -> None:
+        """Compute the rows of the Cholesky factor from `first` on."""
+        n = len(self)
+        if n > len(self._factor):  # capacity doubles, so that growing does not copy every time
+            larger = np.zeros((max(2 * len(self._factor), n, 64),) * 2)
+            larger[:first, :first] = self._factor[:first, :first]
+            self._factor = larger
+        new = observed[first:]
+        block = tanimoto(new, new) + np.diag(self.noise + self._errors[first:] / self._factored_scale**2)
+        if first:
+            known, factor = observed[:first], self._factor[:first, :first]
+            side = solve_triangular(factor, tanimoto(known, new), lower=True, check_finite=False)
+            block -= side.T @ side
+            self._factor[first:n, :first] = side.T
+        self._factor[first:n, first:n] = _cholesky(block)
 
     @contextmanager
     def believing(self, fingerprints: sparse.csr_matrix) -> Iterator[None]:

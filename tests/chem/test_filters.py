@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import AllChem, rdFingerprintGenerator
 
 from molvae.chem.filters import (
     CATALOGUES,
@@ -60,9 +62,22 @@ def test_similarity_is_that_of_rdkit_on_counts_or_bits() -> None:
     assert not same(acid)
 
 
+def test_similarity_to_the_nearest_of_some_molecules_in_folded_bits() -> None:
+    mols = [Chem.MolFromSmiles(s) for s in ("CC(=O)Nc1ccc(O)cc1", "CC(=O)Nc1ccc(OC)cc1", "CCCCCCN", "c1ccncc1")]
+    near = SimilarityFilter(("CC(=O)Nc1ccc(O)cc1", "CCCCCCCN"), low=0.3, high=0.9, counts=False, folded=True)
+    make = partial(AllChem.GetMorganFingerprintAsBitVect, radius=2, nBits=2048)
+    targets = [make(Chem.MolFromSmiles(s)) for s in near.targets]
+    expected = [max(DataStructs.TanimotoSimilarity(make(mol), target) for target in targets) for mol in mols]
+    assert [near.similarity(mol) for mol in mols] == expected
+    assert [near(mol) for mol in mols] == [0.3 <= value <= 0.9 for value in expected]
+    assert {near(mol) for mol in mols} == {True, False}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: SimilarityFilter(()), "got none"),
+        (lambda: SimilarityFilter("CC", folded=True), "counts = false"),
         (lambda: CatalogueFilter(("PAIN",)), "did you mean 'PAINS'"),
         (lambda: PropertyWindow("logP", 0, 1), "did you mean 'logp'"),
         (lambda: PropertyWindow("mw"), "low, high or both"),

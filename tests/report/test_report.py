@@ -220,3 +220,18 @@ def test_table_escapes_what_could_end_a_script() -> None:
     frame = pd.DataFrame({"call": [1], "smiles": ["</script>"], "value": [math.inf]})
     assert "<" not in table_rows(frame)
     assert json.loads(table_rows(frame))["rows"] == [[1, None, "</script>"]]
+
+
+def test_a_diverse_selection_and_measured_data_are_shown(run_dir: Path) -> None:
+    assert "Good molecules that differ" not in page_of(run_dir)
+    (run_dir / "diverse.csv").write_text("rank,call,smiles,value,nearest\n1,4,x,0.9,0.85\n2,2,x,0.4,0.85\n")
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    write_json(run_dir / "manifest.json", manifest | {"measured": {"rows": 9, "molecules": 7, "rejected": 1}})
+    page = page_of(run_dir)
+    section = page[page.index('id="diverse"') : page.index('id="convergence"')]
+    assert [int(call) for call in re.findall(r'id="d(\d+)"', section)] == [4, 2]
+    assert section.count("distance to the nearest") == 2
+    assert "9 rows, 7 molecules, 1 rejected" in page
+    assert Elements(page).open == []
+    (run_dir / "diverse.csv").write_text("nothing\n")
+    assert "diverse.csv cannot be read" in page_of(run_dir)

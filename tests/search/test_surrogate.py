@@ -75,6 +75,25 @@ def test_grown_equals_refitted(sizes: tuple[int, ...], scaling: str) -> None:
         np.testing.assert_allclose(a.std, b.std, atol=1e-7)
 
 
+@pytest.mark.parametrize("scaling", ["none", "range", "standard"])
+def test_errors_of_measurement_equal_scikit_learn(scaling: str) -> None:
+    errors = np.r_[np.linspace(0.05, 0.8, 5), np.zeros(3)]  # the five measured first, then three exact scores
+    gp = TanimotoGP(noise=1e-3, scaling=scaling)
+    gp.append(X[:5], Y[:5], errors[:5])
+    for i in range(5, 8):
+        gp.append(X[[i]], Y[[i]] + i)  # the range of the scores grows, and with it the unit of the errors
+    scores = np.r_[Y[:5], Y[5:8] + np.arange(5, 8)]
+    offset = {"none": 0.0, "range": scores.min(), "standard": scores.mean()}[scaling]
+    scale = {"none": 1.0, "range": np.ptp(scores), "standard": scores.std()}[scaling]
+    reference = GaussianProcessRegressor(
+        Precomputed(tanimoto(X, X)), alpha=1e-3 + errors / scale**2, optimizer=None
+    ).fit(np.arange(8)[:, None], (scores - offset) / scale)
+    mean, std = reference.predict(np.arange(12)[:, None], return_std=True)
+    belief = gp.posterior(X)
+    np.testing.assert_allclose(belief.mean, offset + scale * mean, atol=1e-9)
+    np.testing.assert_allclose(belief.std, scale * std, atol=1e-7)
+
+
 @pytest.mark.parametrize("factor", [1e-6, 1e6])
 def test_range_scaling_does_not_depend_on_the_unit(factor: float) -> None:
     one, other = TanimotoGP(), TanimotoGP()

@@ -1,0 +1,265 @@
+"""How far can penalised logP be raised near to a given molecule? The constrained optimisation of JT-VAE.
+
+    python -m pipelines.benchmark_lead ../shared/data/sets/jtvae_opt_logP_SA.csv.gz --n 10
+    python -m pipelines.benchmark_lead ../shared/data/sets/jtvae_opt_logP_SA.csv.gz --budget 200 --delta 0.4 0.6
+
+For each of the 800 molecules one search that begins with it alone, with `--budget` oracle calls (the molecule itself is
+the first), among molecules whose Tanimoto similarity to it is at least delta. Score: Crippen logP - synthetic
+accessibility, without a ring term, as in the code of JT-VAE (`molopt/optimize.py`) and in the labels of its file.
+Similarity: Morgan radius 2; `--counts` compares unfolded counts, as that code does, in place of 2,048 bits. No proposal
+has more heavy atoms than the largest molecule of ZINC250k (`--largest`), since the score grows with every carbon.
+
+An improvement is the best score found minus the molecule's own; a molecule that was not improved counts with 0 in the
+mean over all, and is left out of the mean over successes. Searches go to processes of one thread each, which load the
+model once; a finished search is a row of the CSV file, and the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from molvae.core.files import atomic_path
+from molvae.core.runtime import progress, usable_cpus
+from molvae.core.tables import column_names, read_rows
+
+if TYPE_CHECKING:
+    from molvae.search.config import OptimiseConfig
+
+OBJECTIVE = "logp_sa"
+SEPARATOR = "; "  # of the overrides in a row
+
+
+@dataclass(frozen=True)
+class Published:
+    """A line of a published table: improvement (mean, std), similarity (mean, std), success rate."""
+
+    method: str
+    delta: float
+    improvement: tuple[float, float]
+    similarity: tuple[float, float]
+    success: float
+    source: str
+
+
+JT_VAE, GCPN = "Jin et al. 2018, arXiv:1802.04364", "You et al. 2018, arXiv:1806.02473"
+PUBLISHED = (
+    Published("JT-VAE", 0.4, (0.84, 1.45), (0.51, 0.10), 0.836, JT_VAE),
+    Published("GCPN", 0.4, (2.49, 1.30), (0.47, 0.08), 1.0, GCPN),
+    Published("JT-VAE", 0.6, (0.21, 0.71), (0.69, 0.06), 0.464, JT_VAE),
+    Published("GCPN", 0.6, (0.79, 0.63), (0.68, 0.08), 1.0, GCPN),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search: the method's config, a lead, what similarity it asks for, and how much it may spend."""
+
+    method: str
+    overrides: str
+    smiles: str
+    delta: float
+    fingerprint: str
+    budget: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row(Job):
+    """What came of it: the lead's score, the best one found near to it and its similarity, calls, wall time."""
+
+    score: float
+    best_score: float
+    best: str
+    similarity: float
+    calls: int
+    seconds: float
+
+    @property
+    def improvement(self) -> float:
+        """How much better the best is, 0 where it is the lead itself."""
+        return self.best_score - self.score
+
+
+def run_job(job: Job) -> Row:
+    """Run one search; called in a process of its own."""
+    from rdkit import Chem
+
+    from molvae.chem.filters import SimilarityFilter
+    from molvae.chem.molecules import canonical
+    from molvae.oracles import oracle
+    from molvae.search.constraints import Constraints
+    from molvae.search.ledger import Ledger
+    from molvae.search.loop import run_search
+    from molvae.search.run import build_search
+
+    lead = canonical(job.smiles) or job.smiles
+    counts = job.fingerprint == "counts"
+    near = SimilarityFilter(lead, low=job.delta, counts=counts, folded=not counts)
+    config, model = _prepared(job.method, job.overrides)
+    began = time.perf_counter()
+    search = build_search(
+        config.method, config.search, Constraints({"similarity": near}, {}), 1, model, job.seed, [lead]
+    )
+    result = run_search(
+        search, oracle(OBJECTIVE), Ledger(), budget=job.budget, batch_size=config.search.batch_size,
+        constraints={"similarity": near},
+    )  # fmt: skip
+    best = result.best_records(1)[0]
+    return Row(
+        **asdict(job),
+        score=result.records[0].value,
+        best_score=best.value,
+        best=best.smiles,
+        similarity=near.similarity(Chem.MolFromSmiles(best.smiles)),
+        calls=len(result.records),
+        seconds=round(time.perf_counter() - began, 3),
+    )
+
+
+@cache
+def _prepared(method: str, overrides: str) -> tuple[OptimiseConfig, Any]:
+    """The config and its model, read once in each process."""
+    from molvae.core.config import load_config
+    from molvae.search.config import OptimiseConfig
+    from molvae.search.run import load_model
+
+    changes = [f"oracle={{kind='named', name='{OBJECTIVE}'}}", *filter(None, overrides.split(SEPARATOR))]
+    config = load_config(method, OptimiseConfig, changes)
+    if not (config.method.needs_model or config.search.start.neighbours):
+        return config, None
+    import torch
+
+    torch.set_num_threads(1)
+    return config, load_model(config.weights, config.device)
+
+
+def jobs(args: argparse.Namespace) -> Iterator[Job]:
+    """All searches asked for."""
+    overrides = SEPARATOR.join([*args.set, f"search.largest={args.largest}"])
+    fingerprint = "counts" if args.counts else "bits"
+    leads = list(islice(read_leads(args.file, args.column, args.part), args.n))
+    for delta in args.delta:
+        for smiles in leads:
+            yield Job(args.method, overrides, smiles, delta, fingerprint, args.budget, args.seed)
+
+
+def read_leads(file: Path, column: str, part: str) -> Iterator[str]:
+    """The molecules of a file; where it has a column `part`, those of one part."""
+    parted = part and "part" in column_names(file)
+    for row in read_rows(file, [column, "part"] if parted else [column]):
+        if not parted or row.cells[1] == part:
+            yield row.cells[0]
+
+
+def finished(path: Path) -> dict[Job, Row]:
+    """The rows of an earlier call."""
+    if not path.exists():
+        return {}
+    rows = [Row(**record) for record in pd.read_csv(path, keep_default_na=False).to_dict("records")]
+    return {job_of(row): row for row in rows}
+
+
+def job_of(row: Row) -> Job:
+    """The search that a row tells of."""
+    return Job(*(getattr(row, f.name) for f in fields(Job)))
+
+
+def save(rows: Iterable[Row], path: Path) -> None:
+    """Write all rows, in a stable order."""
+    frame = pd.DataFrame([asdict(row) for row in rows]).sort_values([f.name for f in fields(Job)])
+    with atomic_path(path) as file:
+        frame.to_csv(file, index=False)
+
+
+def summary(rows: Sequence[Row]) -> pd.DataFrame:
+    """A line for each method, delta, fingerprint and budget: means and population standard deviations, success rate."""
+    frame = pd.DataFrame([asdict(row) | {"improvement": row.improvement} for row in rows])
+    lines = []
+    for (method, delta, kind, budget), group in frame.groupby(["method", "delta", "fingerprint", "budget"], sort=False):
+        better = group[group["improvement"] > 0]
+        lines.append(
+            {
+                "method": Path(method).stem,
+                "delta": delta,
+                "similarity on": kind,
+                "calls": budget,
+                "molecules": len(group),
+                "improvement": _spread(group["improvement"]),
+                "of successes": _spread(better["improvement"]),
+                "similarity": _spread(better["similarity"]),
+                "success": len(better) / len(group),
+                "seconds each": group["seconds"].mean(),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def published() -> pd.DataFrame:
+    """What others have published, in the columns of `summary` that are known."""
+    return pd.DataFrame(
+        {
+            "method": p.method,
+            "delta": p.delta,
+            "molecules": 800,
+            "improvement": "{:.2f} +- {:.2f}".format(*p.improvement),
+            "similarity": "{:.2f} +- {:.2f}".format(*p.similarity),
+            "success": p.success,
+            "source": p.source,
+        }
+        for p in PUBLISHED
+    )
+
+
+def _spread(values: pd.Series[float]) -> str:
+    return f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
+
+
+def main() -> None:
+    """Parse the command line, run what is not there yet, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="molecules to improve, one search for each")
+    parser.add_argument("--column", default="smiles")
+    parser.add_argument("--part", default="test", help="of a file with a column `part`; the 800 molecules are its test")
+    parser.add_argument("--n", type=int, help="only the first n")
+    parser.add_argument("--budget", type=int, default=200, help="oracle calls for each molecule")
+    parser.add_argument("--delta", nargs="+", type=float, default=[0.4, 0.6], help="least similarity")
+    parser.add_argument("--largest", type=int, default=38, help="heavy atoms of a proposal, at most")
+    parser.add_argument("--counts", action="store_true", help="similarity on unfolded counts instead of 2,048 bits")
+    parser.add_argument("--method", default="configs/lead.toml", metavar="CONFIG")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=usable_cpus())
+    parser.add_argument("--out", type=Path, default=Path("runs/lead"), help="folder for results.csv")
+    args = parser.parse_args()
+    table = args.out / "results.csv"
+    done = finished(table)
+    wanted = list(jobs(args))
+    todo = [job for job in wanted if job not in done]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes: one core each
+    with (
+        ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool,
+        progress(len(todo), "leads", "searches") as bar,
+    ):
+        for future in as_completed([pool.submit(run_job, job) for job in todo]):
+            row = future.result()
+            done[job_of(row)] = row
+            save(done.values(), table)
+            bar.advance(improvement=row.improvement)
+    print(summary([done[job] for job in wanted]).to_string(index=False, float_format="{:.3f}".format))
+    print(f"\nPublished:\n{published().to_string(index=False, float_format='{:.3f}'.format)}")
+
+
+if __name__ == "__main__":
+    main()
