@@ -72,8 +72,7 @@ def optimise(
         weights: name of shipped weights, a model directory, or a loaded model.
         seed: of all randomness.
         start: molecules to begin with; they cost calls. None samples 30 from the model, but none where there are data.
-        data: measured molecules, known from the beginning at no cost of calls: pairs (SMILES, value), a mapping, a
-            DataFrame; see `molvae.search.measured.measurements`.
+        data: measured molecules, known from the beginning at no cost of calls; see `measured.measurements`.
         batch_size: molecules for each call of the oracle.
         method: how to search; see `molvae.search.config`. None takes the default.
         constraints: what a molecule must meet; see `molvae.search.constraints`.
@@ -93,8 +92,7 @@ def optimise(
     chosen = method or BayesianSpec()
     model = None
     measured = None if data is None else measurements(data)
-    if start is None and measured is not None:
-        start = []
+    start = [] if start is None and measured else start
     if chosen.needs_model or start is None:
         model = load_model(weights, device) if isinstance(weights, str | Path) else weights
     leads = StartSpec(smiles=tuple(start or ()))
