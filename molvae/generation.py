@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from molvae.core.errors import MoleculeError
-from molvae.core.runtime import pick_device
+from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
 from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
 from molvae.model.vae import SequenceVAE
@@ -26,13 +26,15 @@ CHUNK = 512  # molecules computed together; large enough to be fast, small enoug
 ROUNDS = 20  # how often `sample` and `neighbours` try before they give what they have
 
 
-def load(name_or_path: str | Path = "zinc250k", device: str = "auto") -> MoleculeVAE:
+def load(name_or_path: str | Path = "zinc250k", device: str = "auto", *, fast: bool = False) -> MoleculeVAE:
     """A trained model, by the name of shipped weights or from a model directory.
 
     Args:
         name_or_path: a directory written by `molvae train`, or a name; names are looked up in `$MOLVAE_HOME/weights`
             and then inside the package. The network is never asked.
         device: "auto" (CUDA where it works, else the CPU), "cpu", "cuda", "cuda:1", ...
+        fast: encode and decode in bfloat16 where the device multiplies it, up to three times as fast. Numbers then
+            differ in the third digit, and with the company of a molecule in its batch.
 
     Raises:
         CheckpointError: there is no such model, or its files are damaged.
@@ -40,6 +42,7 @@ def load(name_or_path: str | Path = "zinc250k", device: str = "auto") -> Molecul
     """
     directory = model_directory(name_or_path)
     network, info = load_checkpoint(directory, pick_device(device))
+    network.low_precision = fast and multiplies_bfloat16(network.device)
     return MoleculeVAE(network, Tokenizer.load(directory / VOCABULARY), info, directory)
 
 

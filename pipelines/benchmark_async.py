@@ -15,9 +15,9 @@ from pathlib import Path
 from molvae.core.files import write_json
 from molvae.oracles import oracle
 from molvae.search import SearchResult, optimise
-from molvae.search.config import BayesianSpec, InnerSpec, StartSpec
+from molvae.search.config import BayesianSpec, InnerSpec
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
-from molvae.search.start import start_molecules
+from molvae.search.start import StartSpec, start_molecules
 
 METHOD = BayesianSpec(
     inner=InnerSpec(generations=1, candidates=24, reserve=0), proposers=(GraphMutationSpec(), GraphCrossoverSpec())

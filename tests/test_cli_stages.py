@@ -43,7 +43,7 @@ name = "qed"
 budget = 24
 [method]
 kind = "bayesian"
-inner = { generations = 1, candidates = 20 }
+inner = { generations = 1, candidates = 10 }
 """
 
 

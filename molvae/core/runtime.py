@@ -80,6 +80,16 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has matrix instructions for bfloat16, so that it pays."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return device.type == "cpu" and any(check is not None and check() for check in checks)
+
+
 def why_no_cuda() -> str:
     """Why CUDA cannot be used, in words."""
     import torch

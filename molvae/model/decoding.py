@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from molvae.core.errors import ConfigError
-from molvae.nn.decoder import DecoderState, GRUDecoder
+from molvae.nn.decoder import GRUDecoder
 from molvae.tokens.vocabulary import BOS, EOS, PAD
 
 Choice = Callable[[Tensor], Tensor]  # logits (B, V) -> ids (B,)
@@ -50,7 +50,12 @@ class Nucleus:
 
 
 def generate(
-    decoder: GRUDecoder, z: Tensor, max_length: int, choose: Choice, condition: Tensor | None = None
+    decoder: GRUDecoder,
+    z: Tensor,
+    max_length: int,
+    choose: Choice,
+    condition: Tensor | None = None,
+    low: bool = False,
 ) -> Tensor:
     """Ids (B, T) for z (B, Z), each row up to its EOS and then padded; T <= max_length.
 
@@ -59,7 +64,7 @@ def generate(
     ids = torch.full((len(z), max_length), PAD, dtype=torch.long, device=z.device)
     if len(z) == 0:
         return ids
-    state = decoder.begin(z, condition)
+    state = decoder.begin(z, condition, low)
     rows = torch.arange(len(z), device=z.device)
     token = torch.full_like(rows, BOS)
     going = torch.ones_like(rows, dtype=torch.bool)
@@ -72,7 +77,7 @@ def generate(
             return ids[:, : t + 1]
         if going.sum() < 0.8 * len(going):  # compact only when it pays
             rows, token = rows[going], token[going]
-            state = DecoderState(state.table, state.start[:, going], state.hidden[going])
+            state = state._replace(start=state.start[:, going], hidden=state.hidden[going])
             going = going[going]
     return ids
 
@@ -106,7 +111,7 @@ def beam(
         ids[..., t] = chosen
         ended = ended.gather(1, parent) | (chosen == EOS)
         flat = (parent + width * torch.arange(n_batch, device=z.device)[:, None]).flatten()
-        state = DecoderState(state.table, state.start, state.hidden[flat])
+        state = state._replace(hidden=state.hidden[flat])
         token = chosen.flatten()
         if ended.all():
             return ids[..., : t + 1], score

@@ -53,7 +53,8 @@ class SequenceVAE(nn.Module):
         n_tokens: vocabulary size V.
 
     Attributes:
-        low_precision: run matrix products of `forward` in bfloat16 (training); everything else is float32.
+        low_precision: run the matrix products of the recurrences in bfloat16, where molecules are trained on, encoded
+            or decoded; states are float32, and so are `log_prob` and `beam`.
     """
 
     low_precision = False
@@ -91,7 +92,7 @@ class SequenceVAE(nn.Module):
 
     def encode(self, tokens: Tensor, lengths: Tensor, condition: Tensor | None = None) -> Posterior:
         """Posterior mean and standard deviation (B, Z) of tokens (B, T)."""
-        posterior: Posterior = self.bottleneck.encode(self.encoder(tokens, lengths, condition))
+        posterior: Posterior = self.bottleneck.encode(self.encoder(tokens, lengths, condition, self.low_precision))
         return posterior
 
     def log_prob(self, tokens: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -110,7 +111,7 @@ class SequenceVAE(nn.Module):
     ) -> Tensor:
         """Ids (B, T <= max_length) for z (B, Z): greedy, or drawn at a temperature from the top_p nucleus."""
         choose = decoding.greedy if temperature is None else decoding.Nucleus(temperature, top_p, generator)
-        return decoding.generate(self.decoder, z, max_length, choose, condition)
+        return decoding.generate(self.decoder, z, max_length, choose, condition, self.low_precision)
 
     @torch.no_grad()
     def beam(self, z: Tensor, max_length: int, width: int, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:

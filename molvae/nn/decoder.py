@@ -13,10 +13,12 @@ from molvae.tokens.vocabulary import BOS, PAD
 
 
 class DecoderState(NamedTuple):
-    """What decoding carries from token to token: static parts (3, V, H) and (3, B, H), and the hidden state (B, H)."""
+    """What decoding carries from token to token: table (3, V, H), start (3, B, H) and weight (3H, H), which stay as
+    they are, and the hidden state (B, H)."""
 
     table: Tensor
     start: Tensor
+    weight: Tensor
     hidden: Tensor
 
 
@@ -81,14 +83,15 @@ class GRUDecoder(nn.Module):
             logits: Tensor = self.output(states)
         return logits.float()
 
-    def begin(self, z: Tensor, condition: Tensor | None = None) -> DecoderState:
-        """State before the first token, for z (B, Z)."""
+    def begin(self, z: Tensor, condition: Tensor | None = None, low: bool = False) -> DecoderState:
+        """State before the first token, for z (B, Z); with `low` the steps multiply matrices in bfloat16."""
         static = _static(z, condition)
-        return DecoderState(self.gru.table(), self.gru.start(static, len(z)), torch.tanh(self.initial(static)))
+        constant = self.gru.table(), self.gru.start(static, len(z)), self.gru.recurrent_weight(low)
+        return DecoderState(*constant, torch.tanh(self.initial(static)))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (B,); give the logits of the next ones, (B, V), and the state after."""
-        hidden = self.gru.step(tokens, state.table, state.start, state.hidden)
+        hidden = self.gru.step(tokens, state.table, state.start, state.weight, state.hidden)
         return self.output(hidden), state._replace(hidden=hidden)
 
 

@@ -176,10 +176,15 @@ class TokenGRU(torch.nn.Module):
         projected = functional.linear(static, self._weight_ih[:, self.embedding_dim :], bias)
         return projected.view(-1, 3, self.hidden_dim).transpose(0, 1).contiguous()
 
-    def step(self, tokens: Tensor, table: Tensor, start: Tensor, h: Tensor) -> Tensor:
-        """One step for decoding: tokens (B,), what `table` and `start` gave, state (B, H) -> next state (B, H)."""
+    def recurrent_weight(self, low: bool = False) -> Tensor:
+        """`nn.GRU.weight_hh`, (3H, H), in bfloat16 where `low` asks for it."""
+        return self._weight_hh.to(torch.bfloat16) if low else self._weight_hh
+
+    def step(self, tokens: Tensor, table: Tensor, start: Tensor, weight: Tensor, h: Tensor) -> Tensor:
+        """One step for decoding: tokens (B,), what `table`, `start` and `recurrent_weight` gave, state (B, H) -> next
+        state (B, H), float32; the matrix product is done in the precision of `weight`."""
         x = table[:, tokens] + start
-        part = functional.linear(h, self._weight_hh).view(-1, 3, self.hidden_dim).transpose(0, 1)
+        part = functional.linear(h.to(weight.dtype), weight).float().view(-1, 3, self.hidden_dim).transpose(0, 1)
         r, u = torch.sigmoid(x[:2] + part[:2])
         c = torch.tanh(x[2] + r * (part[2] + self._bias_hh[2 * self.hidden_dim :]))
         return torch.lerp(c, h, u)

@@ -63,7 +63,7 @@ class UpperConfidenceBound(Acquisition):
     """
 
     def __init__(
-        self, log10_weight: tuple[float, float] = (-1.5, 0.5), patience: int = 40, boldest: float = 1.0
+        self, log10_weight: tuple[float, float] = (-1.5, 0.5), patience: int = 40, boldest: float = 8.0
     ) -> None:
         self.log10_weight, self.patience, self.boldest = log10_weight, patience, boldest
 

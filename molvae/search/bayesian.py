@@ -20,11 +20,13 @@ from molvae.chem.molecules import parse
 from molvae.search.acquisition import Acquisition, Scorer, UpperConfidenceBound
 from molvae.search.ask_tell import Search, sift
 from molvae.search.diversity import Spread
+from molvae.search.features import CountFingerprint
 from molvae.search.goals import Goal, Maximum
+from molvae.search.library import Library
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import OutcomesGP
 from molvae.search.proposals import Candidate, Parents, Proposer
-from molvae.search.surrogate import CountFingerprint, Posterior, TanimotoGP, joined
+from molvae.search.surrogate import Posterior, TanimotoGP, Weighting, joined
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -37,21 +39,23 @@ class InnerSearch:
 
     Attributes:
         generations: rounds of proposing.
-        candidates: proposals in each round.
+        candidates: proposals in each round, for each molecule of the batch.
         parents: how many of the best are parents.
         rank_offset: how evenly parents are drawn, see `Parents`.
         reserve: how many of the best candidates that were not picked are kept for the next batch, so that the inner
             search goes on where it stopped.
-        immigrants: molecules of the library that join in each batch. They keep the parents from becoming one family,
-            at the price of candidates spent on poor molecules.
+        immigrants: molecules of the library, where there is one, that join in each batch.
+        memory: how many observed molecules the surrogate knows, at most: the best, and the latest of the others. Time
+            grows with its square.
     """
 
     generations: int = 4
-    candidates: int = 40
+    candidates: int = 20
     parents: int = 100
     rank_offset: float = 0.05
     reserve: int = 100
-    immigrants: int = 0
+    immigrants: int = 200
+    memory: int = 2000
 
 
 class BayesianSearch(Search):
@@ -64,16 +68,18 @@ class BayesianSearch(Search):
         goal: what makes a molecule a good one; a high score, where none is given.
         fingerprint: what the surrogate sees of a molecule.
         inner: size of the inner search.
-        library: molecules that no oracle has scored, from which some immigrate into each batch; see `InnerSearch`.
         others: see `Search`.
 
     Attributes:
         neighbours: molecules that are candidates of the first batch, beside what the proposers make.
+        library: molecules that no oracle has scored, of which some join each batch; see `InnerSearch`. They cost calls
+            only when they are picked, and keep the parents from becoming one family.
         min_distance: least distance within a batch, and to molecules that are being scored (see `diversity`); a batch
             may then be smaller than asked for.
     """
 
     neighbours: Sequence[str] = ()
+    library: Library | None = None
     min_distance: float = 0.0
 
     def __init__(
@@ -85,7 +91,6 @@ class BayesianSearch(Search):
         goal: Goal | None = None,
         fingerprint: CountFingerprint | None = None,
         inner: InnerSearch | None = None,
-        library: Sequence[str] = (),
         seed: int = 0,
         start: Sequence[str] = (),
         accept: Callable[[Chem.Mol], bool] = lambda mol: True,
@@ -93,12 +98,13 @@ class BayesianSearch(Search):
         super().__init__(seed, start, accept)
         self.proposers = tuple(proposers)
         self.acquisition = acquisition or UpperConfidenceBound()
-        self.surrogate = TanimotoGP() if surrogate is None else surrogate  # an empty one is falsy
-        self.goal = goal or Maximum()
         self.fingerprint = fingerprint or CountFingerprint()
+        plain = TanimotoGP(weighting=Weighting(self.fingerprint.n_environment_columns))
+        self.surrogate = plain if surrogate is None else surrogate  # an empty one is falsy
+        self.goal = goal or Maximum()
         self.inner = inner or InnerSearch()
-        self.library = tuple(library)
-        self._seen: dict[str, sparse.csr_matrix] = {}
+        self._columns: dict[str, np.ndarray[Any, Any]] = {}  # of the ones in a scored molecule's fingerprint
+        self._known: list[str] = []  # what the surrogate has observed, in its order
         self._reserve: tuple[dict[str, int], sparse.csr_matrix] = ({}, _NOTHING)
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
@@ -117,7 +123,21 @@ class BayesianSearch(Search):
             fingerprints = self.fingerprint(list(mols.values()))
             self.surrogate.append(fingerprints, values[keep], *([] if errors is None else [errors[keep]]))
             self.goal.observe([smiles[i] for i in keep], values[keep])
-            self._seen.update({smiles[i]: fingerprints[k] for k, i in enumerate(keep)})
+            columns = np.split(fingerprints.indices, fingerprints.indptr[1:-1])
+            self._columns.update({smiles[i]: row for i, row in zip(keep, columns, strict=True)})
+            self._known += [smiles[i] for i in keep]
+            self.surrogate.adapt()
+            if len(self._known) > 1.25 * self.inner.memory:  # seldom, since it costs a new factor
+                self._forget()
+
+    def _forget(self) -> None:
+        """Leave to the surrogate the best half of what it may know, and the latest of the others."""
+        best = set(self.goal.ranked(self.inner.memory // 2))
+        others = [row for row, smiles in enumerate(self._known) if smiles not in best]
+        latest = others[max(len(others) - max(self.inner.memory - len(best), 0), 0) :]
+        rows = sorted({row for row, smiles in enumerate(self._known) if smiles in best} | set(latest))
+        self.surrogate.keep(rows)
+        self._known = [self._known[row] for row in rows]
 
     @contextmanager
     def _believing(self) -> Iterator[None]:
@@ -136,15 +156,15 @@ class BayesianSearch(Search):
         elite = self.goal.ranked(self.inner.parents)
         standing: dict[str, float] = {}
         if elite:
-            belief = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in elite], format="csr"))
+            belief = self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in elite]))
             standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
         self._take_up_reserve(pool, standing, scorer)
         if not self._noted:
             self._add(pool, standing, scorer, [Candidate(s, "neighbour") for s in self.neighbours])
-        if self.library:
-            chosen = rng.choice(len(self.library), size=min(self.inner.immigrants, len(self.library)), replace=False)
-            self._add(pool, standing, scorer, [Candidate(self.library[int(i)], "library") for i in chosen])
-        for counts in self._plan(rng):
+        if self.library is not None:
+            immigrants = self.library.draw(self.inner.immigrants, rng, lambda s: s in self.values or s in pool.index)
+            self._rank(pool, standing, scorer, *immigrants)
+        for counts in self._plan(n, rng):
             ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
@@ -173,7 +193,7 @@ class BayesianSearch(Search):
         if not (known and pool.candidates and isinstance(self.acquisition, JointAcquisition)):
             return pool.pick(n, draw, scorer, Spread(self.min_distance, self.awaited))
         belief = joined(pool.beliefs)
-        observed = self.surrogate.posterior(sparse.vstack([self._seen[s] for s in known], format="csr"))
+        observed = self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in known]))
         chosen = self.acquisition.choose(observed, belief, scorer(belief), n, rng)
         return [pool.candidates[i] for i in chosen]
 
@@ -195,10 +215,10 @@ class BayesianSearch(Search):
             scores = scorer(pool.add(candidates, fingerprints))
             standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
 
-    def _plan(self, rng: np.random.Generator) -> list[list[int]]:
+    def _plan(self, n: int, rng: np.random.Generator) -> list[list[int]]:
         """How many candidates each proposer makes in each generation, from the shares."""
         shares = np.array([share for _, share in self.proposers])
-        total = rng.multinomial(self.inner.generations * self.inner.candidates, shares / shares.sum())
+        total = rng.multinomial(n * self.inner.generations * self.inner.candidates, shares / shares.sum())
         plan = np.zeros((self.inner.generations, len(total)), dtype=np.int64)
         for i, ((proposer, _), count) in enumerate(zip(self.proposers, total, strict=True)):
             plan[:, i] = count // len(plan) + (np.arange(len(plan)) < count % len(plan))

@@ -12,16 +12,18 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 from torch import Tensor
 
-from molvae.search.surrogate import CountFingerprint, TanimotoGP
+from molvae.search.features import CountFingerprint
+from molvae.search.surrogate import TanimotoGP
 
 
 class TanimotoModel(Model):
-    """A `TanimotoGP` behind `posterior(X)`; X are folded count fingerprints, `batch_shape x q x n_bits`.
+    """A `TanimotoGP` behind `posterior(X)`; X are counts of features, `batch_shape x q x W`
+    (`CountFingerprint.counts`).
 
     Counts have no gradient: use it with `optimize_acqf_discrete` or to rank given candidates, not with `optimize_acqf`.
 
         model = TanimotoModel(search.surrogate, search.fingerprint)
-        value = LogExpectedImprovement(model, best_f=0.8)(X)  # X: N x 1 x n_bits
+        value = LogExpectedImprovement(model, best_f=0.8)(X)  # X: N x 1 x W
     """
 
     num_outputs = 1
@@ -44,8 +46,8 @@ class TanimotoModel(Model):
         **kwargs: Any,
     ) -> Any:
         """Joint posterior of each q molecules, in units of the score."""
-        *batch_shape, q, n_bits = X.shape
-        fingerprints = self.fingerprint.from_counts(X.reshape(-1, n_bits).detach().cpu().numpy())
+        *batch_shape, q, width = X.shape
+        fingerprints = self.fingerprint.unary(X.reshape(-1, width).detach().cpu().numpy())
         belief = self.surrogate.posterior(fingerprints)
         groups = np.arange(fingerprints.shape[0]).reshape(-1, q)
         covariance = belief.covariance()[groups[:, :, None], groups[:, None, :]]  # (batch, q, q)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from rdkit import Chem
 
@@ -17,12 +15,13 @@ from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.diversity import SelectSpec
+from molvae.search.features import CountFingerprint
 from molvae.search.goals import ParetoFront
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
 from molvae.search.lead import LeadConstraint, with_targets
+from molvae.search.library import LibrarySpec
 from molvae.search.measured import DataSpec
 from molvae.search.outcomes import Outcomes, OutcomesGP
-from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
     AcquisitionSpec,
@@ -35,10 +34,9 @@ from molvae.search.specs import (
     StochasticDecodingSpec,
     build_acquisition,
 )
-from molvae.search.surrogate import CountFingerprint, Scaling, TanimotoGP
+from molvae.search.start import StartSpec
+from molvae.search.surrogate import Scaling, TanimotoGP, Weighting
 from molvae.workers.spec import DistributedSpec
-
-LIBRARY_STREAM = 2**32 - 2  # a random stream of its own, beside those of the batches
 
 Accept = Callable[[Chem.Mol], bool]
 
@@ -53,18 +51,33 @@ class SurrogateSpec(Spec):
     radius: int = Field(3, ge=0)
     n_bits: int = Field(4096, ge=64)
     max_count: int = Field(16, ge=1)
+    descriptors: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(
+        (0.0, 0.5, 1.0, 2.0, 4.0, 8.0),
+        description="weights of logP, TPSA, ... beside environments to choose from",
+    )
+
+    @property
+    def fingerprint(self) -> CountFingerprint:
+        """What it sees of a molecule."""
+        return CountFingerprint(self.radius, self.n_bits, self.max_count, bool(self.descriptors))
+
+    @property
+    def weighting(self) -> Weighting | None:
+        """How much the descriptors count, if there are any."""
+        columns = self.fingerprint.n_environment_columns
+        return Weighting(columns, self.descriptors) if self.descriptors else None
 
 
 class InnerSpec(Spec):
     """The inner search, free of oracle calls; see `InnerSearch`."""
 
     generations: int = Field(4, ge=1)
-    candidates: int = Field(40, ge=1, description="proposals a generation")
+    candidates: int = Field(20, ge=1, description="proposals a generation for each molecule of a batch")
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
     reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
-    immigrants: int = Field(0, ge=0, description="molecules of the library that join in each batch")
-    library: int = Field(200, ge=0, description="molecules sampled from the model, free of calls, to immigrate")
+    immigrants: int = Field(200, ge=0, description="molecules of search.library that join in each batch")
+    memory: int = Field(2000, ge=2, description="observed molecules that the surrogate knows, at most")
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
@@ -101,25 +114,19 @@ class BayesianSpec(Spec):
     ) -> Search:
         s = self.surrogate
         plain = outcomes.plain
-        surrogate = TanimotoGP(s.noise, s.scaling) if plain else OutcomesGP(outcomes, s.noise, s.scaling)
+        how = s.noise, s.scaling, s.weighting
+        surrogate = TanimotoGP(*how) if plain else OutcomesGP(outcomes, *how)
         return BayesianSearch(
             self._proposers(model),
             acquisition=build_acquisition(self.acquisition, outcomes),
             surrogate=surrogate,
             goal=None if plain else ParetoFront(outcomes),
-            fingerprint=CountFingerprint(s.radius, s.n_bits, s.max_count),
-            inner=InnerSearch(**self.inner.model_dump(exclude={"library"})),
-            library=self._library(model, seed),
+            fingerprint=s.fingerprint,
+            inner=InnerSearch(**self.inner.model_dump()),
             seed=seed,
             start=start,
             accept=accept,
         )
-
-    def _library(self, model: LatentModel | None, seed: int) -> list[str]:
-        """Plausible samples of the model's prior; none without a model."""
-        if model is None or self.inner.library == 0 or self.inner.immigrants == 0:
-            return []
-        return plausible_samples(model, self.inner.library, np.random.default_rng([seed, LIBRARY_STREAM]))
 
     def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:
         """Structural proposers as they are; all latent moves together, so that they decode in one batch."""
@@ -235,31 +242,13 @@ class EvolutionSpec(Spec):
 MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec | EvolutionSpec, Field(discriminator="kind")]
 
 
-class StartSpec(Spec):
-    """Molecules to begin with, listed or in a file; they cost calls like all others. Without any, `n` are sampled from
-    the model, except where measured data are there to begin with."""
-
-    smiles: tuple[str, ...] = Field((), description="the molecules themselves, for instance a lead; all are taken")
-    file: Path | None = None
-    column: str = "smiles"
-    n: int = Field(30, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
-    neighbours: int = Field(
-        0, ge=0, description="molecules decoded from around those listed: candidates of the first batch, free of calls"
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> StartSpec:
-        if self.smiles and self.file is not None:
-            raise ValueError("expected smiles or a file, got both")
-        return self
-
-
 class SearchSpec(Spec):
     """How much is searched, and where.
 
     Attributes:
         constraints: candidates that break one are never scored; start molecules that do are recorded as infeasible.
             What only an oracle tells (kind "oracle") shows when a molecule is scored; the search learns what is likely.
+        library: molecules that may be proposed as they are; the method 'bayesian' ranks some in each batch.
         data: measured molecules that the search knows before its first proposal; they cost no calls.
         select: good molecules that differ, chosen when the search has ended, in `diverse.csv`.
         workers: above 1, molecules are proposed while others are being scored, and runs are not reproducible.
@@ -269,13 +258,23 @@ class SearchSpec(Spec):
 
     budget: int = Field(1000, ge=1, description="oracle calls: distinct canonical molecules scored")
     batch_size: int = Field(2, ge=1, description="molecules for each call of the oracle; the fewer, the better guided")
+    batch_growth: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="a batch has at least this share of the molecules scored so far",
+    )
     largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
+    hardest: float = Field(
+        10.0, ge=1, description="SA score (1 easy to make, 10 hard; Ertl and Schuffenhauer 2009) of a proposal, at most"
+    )
     start: StartSpec = StartSpec()
     constraints: tuple[ConstraintSpec, ...] = ()
     reference: tuple[float, ...] | None = Field(
         None,
         description="of several objectives: the point above which hypervolume counts; by default a bit below the front",
     )
+    library: LibrarySpec | None = None
     data: DataSpec | None = None
     min_distance: float = Field(0.0, ge=0, le=1, description="least Tanimoto distance within a batch (ECFP4)")
     select: SelectSpec | None = None

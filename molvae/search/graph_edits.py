@@ -1,7 +1,8 @@
 """Random edits and crossovers of molecular graphs: the operators of a graph genetic algorithm, on RDKit's RWMol.
 
 The set of moves follows Jensen 2019 (doi:10.1039/C8SC05372C: grow, insert, delete, change, ring closure, crossover at
-ring and chain bonds); the code is our own and edits the graph itself instead of running reaction patterns.
+ring and chain bonds), and whole substituents, common ones in medicinal chemistry (Ertl 2003, doi:10.1021/ci0255782),
+are attached or exchanged; the code is our own and edits the graph itself instead of running reaction patterns.
 A move either returns a molecule or None, when it does not apply or leaves an impossible molecule.
 """
 
@@ -14,20 +15,28 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import BondType, RWMol
 
-from molvae.chem.molecules import parse
-
 Generator = np.random.Generator
 Move = Callable[[RWMol, Generator], "Chem.Mol | None"]
 
 LARGEST_RING = 8
+DRAWS = 8  # of atoms or bonds, until one fits
 ELEMENTS = (6, 7, 8, 9, 16, 17, 35)
 ELEMENT_WEIGHTS = np.array([0.5, 0.18, 0.18, 0.05, 0.05, 0.03, 0.01])
 ORDERS = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE)
 ORDER_WEIGHTS = np.array([0.65, 0.3, 0.05])
 
 
-def mutate(mol: Chem.Mol, rng: Generator) -> str | None:
-    """SMILES (not canonical) of a random edit of a `kekulised` molecule; None where no move worked in a few trials."""
+GROUPS = (  # bound by their first atom
+    "C(F)(F)F", "OC(F)(F)F", "OC", "C#N", "C(N)=O", "C(=O)O", "C(C)=O", "C(=O)OC", "NC(C)=O", "C(=O)NC", "S(N)(=O)=O",
+    "S(C)(=O)=O", "NS(C)(=O)=O", "[N+](=O)[O-]", "N(C)C", "C(C)C", "C(C)(C)C", "C1CC1", "C1CCCCC1", "N1CCCCC1",
+    "N1CCCC1", "N1CCOCC1", "N1CCNCC1", "c1ccccc1", "c1ccncc1", "c1cccnc1", "c1ccsc1", "c1ccoc1", "[nH]1cccn1",
+    "[nH]1ccnc1", "c1nnn[nH]1", "c1cnoc1", "Cc1ccccc1", "Oc1ccccc1", "Nc1ccccc1", "C(=O)c1ccccc1", "C(=O)Nc1ccccc1",
+    "c1ccc2ccccc2c1", "c1c[nH]c2ccccc12",
+)  # fmt: skip
+
+
+def mutate(mol: Chem.Mol, rng: Generator) -> Chem.Mol | None:
+    """A random edit of an `editable` molecule; None where no move worked in a few trials."""
     for _ in range(4):
         move = MOVES[int(rng.choice(len(MOVES), p=MOVE_WEIGHTS))]
         child = finished(move(RWMol(mol), rng))
@@ -36,9 +45,9 @@ def mutate(mol: Chem.Mol, rng: Generator) -> str | None:
     return None
 
 
-def crossover(a: Chem.Mol, b: Chem.Mol, rng: Generator) -> str | None:
-    """SMILES (not canonical) of a child of two `kekulised` parents: a part of each, joined by one bond or, at rings, by
-    two; None where none was found in a few trials."""
+def crossover(a: Chem.Mol, b: Chem.Mol, rng: Generator) -> Chem.Mol | None:
+    """A child of two `editable` parents: a part of each, joined by one bond or, at rings, by two; None where none was
+    found in a few trials."""
     cut = cut_ring if rng.random() < 0.5 else cut_chain
     for _ in range(4):
         left, right = cut(a, rng), cut(b, rng)
@@ -51,11 +60,9 @@ def crossover(a: Chem.Mol, b: Chem.Mol, rng: Generator) -> str | None:
     return None
 
 
-def kekulised(smiles: str) -> Chem.Mol | None:
-    """The molecule with alternating single and double bonds in place of aromatic ones, ready to be edited."""
-    mol = parse(smiles)
-    if mol is None:
-        return None
+def editable(mol: Chem.Mol) -> Chem.Mol | None:
+    """A copy with alternating single and double bonds in place of aromatic ones, ready to be edited."""
+    mol = Chem.Mol(mol)
     try:
         Chem.Kekulize(mol, clearAromaticFlags=True)
     except Chem.KekulizeException:
@@ -68,16 +75,13 @@ def kekulised(smiles: str) -> Chem.Mol | None:
     return mol
 
 
-def finished(mol: Chem.Mol | None) -> str | None:
-    """SMILES of an edited molecule, or None where its valences or rings are impossible."""
+def finished(mol: Chem.Mol | None) -> Chem.Mol | None:
+    """An edited molecule, sanitised; None where its valences or rings are impossible, or it fell to pieces."""
     if mol is None or mol.GetNumAtoms() == 0:
         return None
     if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
-    if not _rings_sound(mol):
-        return None
-    smiles = Chem.MolToSmiles(mol, canonical=False)  # the search makes it canonical, once
-    return None if "." in smiles else smiles
+    return mol if _rings_sound(mol) and len(Chem.GetMolFrags(mol)) == 1 else None
 
 
 def _rings_sound(mol: Chem.Mol) -> bool:
@@ -98,20 +102,19 @@ def _strained() -> tuple[Chem.Mol, ...]:
 
 def append_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Bind a new atom to a random one."""
-    open_atoms = [a.GetIdx() for a in mol.GetAtoms() if a.GetTotalNumHs() > 0]
-    if not open_atoms:
+    site = _atom(mol, rng, _open)
+    if site is None:
         return None
     new = mol.AddAtom(Chem.Atom(_element(rng)))
-    mol.AddBond(_pick(open_atoms, rng), new, _order(rng))
+    mol.AddBond(site.GetIdx(), new, _order(rng))
     return mol
 
 
 def insert_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Put a new atom into a random single bond."""
-    bonds = [b for b in mol.GetBonds() if b.GetBondType() == BondType.SINGLE]
-    if not bonds:
+    bond = _bond(mol, rng, lambda b: b.GetBondType() == BondType.SINGLE)
+    if bond is None:
         return None
-    bond = _pick(bonds, rng)
     i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
     mol.RemoveBond(i, j)
     new = mol.AddAtom(Chem.Atom(_element(rng)))
@@ -122,10 +125,9 @@ def insert_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 def delete_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Remove an atom with one or two neighbours; two neighbours are bound to each other."""
-    atoms = [a for a in mol.GetAtoms() if a.GetDegree() in (1, 2)]
-    if not atoms or mol.GetNumAtoms() < 3:
+    atom = _atom(mol, rng, lambda a: a.GetDegree() in (1, 2))
+    if atom is None or mol.GetNumAtoms() < 3:
         return None
-    atom = _pick(atoms, rng)
     ends = [n.GetIdx() for n in atom.GetNeighbors()]
     orders = [b.GetBondType() for b in atom.GetBonds()]
     if len(ends) == 2:
@@ -165,35 +167,32 @@ def change_bond(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 def close_ring(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Bind two atoms that are two to six bonds apart, mostly to a ring of five or six."""
-    open_atoms = [a.GetIdx() for a in mol.GetAtoms() if a.GetTotalNumHs() > 0]
-    if len(open_atoms) < 2:
+    start = _atom(mol, rng, _open)
+    if start is None:
         return None
-    start = _pick(open_atoms, rng)
-    distances = Chem.GetDistanceMatrix(mol)[start]
+    distances = Chem.GetDistanceMatrix(mol)[start.GetIdx()]
     size = int(rng.choice([3, 4, 5, 6, 7], p=[0.1, 0.05, 0.4, 0.4, 0.05]))
-    ends = [i for i in open_atoms if distances[i] == size - 1]
+    ends = [i for i in np.flatnonzero(distances == size - 1).tolist() if _open(mol.GetAtomWithIdx(i))]
     if not ends:
         return None
-    mol.AddBond(start, _pick(ends, rng), BondType.SINGLE)
+    mol.AddBond(start.GetIdx(), _pick(ends, rng), BondType.SINGLE)
     return mol
 
 
 def open_ring(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Remove a ring bond."""
-    bonds = [b for b in mol.GetBonds() if b.IsInRing()]
-    if not bonds:
+    bond = _bond(mol, rng, lambda b: b.IsInRing())
+    if bond is None:
         return None
-    bond = _pick(bonds, rng)
     mol.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
     return mol
 
 
 def move_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Cut a substituent off and bind it to another atom of the remaining molecule."""
-    bonds = [b for b in mol.GetBonds() if b.GetBondType() == BondType.SINGLE and not b.IsInRing()]
-    if not bonds:
+    bond = _bond(mol, rng, _cuttable)
+    if bond is None:
         return None
-    bond = _pick(bonds, rng)
     i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
     mol.RemoveBond(i, j)
     parts = Chem.GetMolFrags(mol)
@@ -206,6 +205,41 @@ def move_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     return mol
 
 
+def attach_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
+    """Bind a common substituent to a random atom."""
+    site = _atom(mol, rng, _open)
+    return None if site is None else _with_group(mol, site.GetIdx(), rng)
+
+
+def exchange_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
+    """Put a common substituent in the place of the smaller part beyond a bond."""
+    bond = _bond(mol, rng, _cuttable)
+    if bond is None:
+        return None
+    i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    mol.RemoveBond(i, j)
+    parts = sorted(Chem.GetMolFrags(mol), key=len)
+    site = i if i in parts[-1] else j
+    whole = _with_group(mol, site, rng)
+    whole.BeginBatchEdit()
+    for atom in parts[0]:
+        whole.RemoveAtom(atom)
+    whole.CommitBatchEdit()
+    return whole
+
+
+def _with_group(mol: Chem.Mol, site: int, rng: Generator) -> RWMol:
+    """The molecule with a substituent on atom `site`."""
+    whole = RWMol(Chem.CombineMols(mol, _pick(_groups(), rng)))
+    whole.AddBond(site, mol.GetNumAtoms(), BondType.SINGLE)
+    return whole
+
+
+@cache
+def _groups() -> tuple[Chem.Mol, ...]:
+    return tuple(mol for text in GROUPS if (mol := editable(Chem.MolFromSmiles(text))) is not None)
+
+
 MOVES: tuple[Move, ...] = (
     append_atom,
     insert_atom,
@@ -215,8 +249,10 @@ MOVES: tuple[Move, ...] = (
     close_ring,
     open_ring,
     move_group,
+    attach_group,
+    exchange_group,
 )
-MOVE_WEIGHTS = np.array([0.18, 0.12, 0.18, 0.18, 0.12, 0.08, 0.06, 0.08])
+MOVE_WEIGHTS = np.array([0.14, 0.10, 0.16, 0.16, 0.10, 0.07, 0.05, 0.07, 0.08, 0.07])
 
 
 # Crossover ---------------------------------------------------------------------------------------------------------
@@ -231,11 +267,8 @@ class Part:
 
 def cut_chain(mol: Chem.Mol, rng: Generator) -> Part | None:
     """One of the two pieces left when a random single bond outside rings is cut."""
-    for _ in range(6):  # drawing until one fits is cheaper than listing them all
-        bond = mol.GetBondWithIdx(int(rng.integers(mol.GetNumBonds()))) if mol.GetNumBonds() else None
-        if bond is not None and bond.GetBondType() == BondType.SINGLE and not bond.IsInRing():
-            return _piece(mol, [bond], rng)
-    return None
+    bond = _bond(mol, rng, _cuttable)
+    return None if bond is None else _piece(mol, [bond], rng)
 
 
 def cut_ring(mol: Chem.Mol, rng: Generator) -> Part | None:
@@ -281,6 +314,34 @@ def join(left: Part, right: Part, rng: Generator) -> Chem.Mol | None:
         combined.AddBond(i, j, bond)
         pairs.append((i, j))
     return combined
+
+
+def _open(atom: Chem.Atom) -> bool:
+    """Whether an atom has a hydrogen to give for a bond."""
+    return atom.GetTotalNumHs() > 0
+
+
+def _cuttable(bond: Chem.Bond) -> bool:
+    """Whether a molecule falls into two where the bond is cut."""
+    return bond.GetBondType() == BondType.SINGLE and not bond.IsInRing()
+
+
+def _atom(mol: Chem.Mol, rng: Generator, fits: Callable[[Chem.Atom], bool]) -> Chem.Atom | None:
+    """A random atom that fits, or None; a few are drawn, which is cheaper than to look at them all."""
+    for _ in range(DRAWS):
+        atom = mol.GetAtomWithIdx(int(rng.integers(mol.GetNumAtoms())))
+        if fits(atom):
+            return atom
+    return None
+
+
+def _bond(mol: Chem.Mol, rng: Generator, fits: Callable[[Chem.Bond], bool]) -> Chem.Bond | None:
+    """A random bond that fits, or None; a few are drawn."""
+    for _ in range(DRAWS if mol.GetNumBonds() else 0):
+        bond = mol.GetBondWithIdx(int(rng.integers(mol.GetNumBonds())))
+        if fits(bond):
+            return bond
+    return None
 
 
 def _pick(items: Sequence, rng: Generator):  # type: ignore[no-untyped-def, type-arg]

@@ -121,6 +121,7 @@ def run_search(
     *,
     budget: int,
     batch_size: int,
+    batch_growth: float = 0.0,
     constraints: Mapping[str, Filter] | None = None,
     windows: Mapping[str, Window] | None = None,
     on_batch: Callable[[list[Record]], None] = lambda records: None,
@@ -131,6 +132,7 @@ def run_search(
     Args:
         search: new, told nothing yet.
         ledger: what was scored before; it is replayed first.
+        batch_growth: a batch has at least this share of the molecules scored so far.
         constraints: by name; a molecule that breaks one is recorded as infeasible.
         windows: by name, of the constraints that the oracle's last columns tell; the columns before are objectives.
         on_batch: called with the records of each finished batch, not with replayed ones.
@@ -143,7 +145,8 @@ def run_search(
     while len(ledger) - len(unfinished) < budget:
         if stopped():
             return SearchResult(tuple(ledger.records), "stopped")
-        room = min(batch_size, budget - len(ledger) + len(unfinished))
+        scored = len(ledger) - len(unfinished)
+        room = min(max(batch_size, int(batch_growth * scored)), budget - scored)
         asked = unfinished[0].asked if unfinished else room
         candidates = search.ask(asked)
         if not candidates:

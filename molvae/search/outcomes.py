@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from molvae.core.errors import ConfigError
-from molvae.search.surrogate import LARGEST_SCORE, Posterior, Scaling, TanimotoGP, units
+from molvae.search.surrogate import LARGEST_SCORE, Posterior, Scaling, TanimotoGP, Weighting, units
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -134,16 +134,23 @@ class OutcomesGP:
     Args:
         outcomes: what the columns are.
         noise: variance of the observation noise, in units of the amplitude.
-        scaling: how objectives become y, see `TanimotoGP`. Constrained outcomes always have mean 0 and deviation 1, so
-            that far from all data a molecule is as likely to be feasible as the observed ones are.
+        scaling, weighting: see `TanimotoGP`; scaling is that of the objectives. Constrained outcomes always have mean 0
+            and deviation 1, so that far from all data a molecule is as likely to be feasible as the observed ones are.
     """
 
-    def __init__(self, outcomes: Outcomes, noise: float = 1e-4, scaling: Scaling = "range") -> None:
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        noise: float = 1e-4,
+        scaling: Scaling = "range",
+        weighting: Weighting | None = None,
+    ) -> None:
         self.outcomes, self.noise = outcomes, noise
         self._scalings: list[Scaling] = [scaling] * outcomes.n_objectives
         self._scalings += ["standard"] * len(outcomes.windows)
-        self._process = TanimotoGP(noise, "none")
+        self._process = TanimotoGP(noise, "none", weighting)
         self._values = np.zeros((0, outcomes.n_outcomes))
+        self._told = self._values  # and those of molecules forgotten since: all of them give the units
         self._fixed_units: tuple[Array, Array] | None = None  # while `believing`
 
     def __len__(self) -> int:
@@ -153,7 +160,18 @@ class OutcomesGP:
         """Observe molecules (M, F) with outcomes (M, K); rows with a non-finite number are left out."""
         keep = np.flatnonzero(np.isfinite(values).all(axis=1))
         self._process.append(fingerprints[keep], np.zeros(len(keep)))
-        self._values = np.vstack([self._values, np.clip(values[keep], -LARGEST_SCORE, LARGEST_SCORE)])
+        clipped = np.clip(values[keep], -LARGEST_SCORE, LARGEST_SCORE)
+        self._values, self._told = np.vstack([self._values, clipped]), np.vstack([self._told, clipped])
+
+    def adapt(self) -> None:
+        """Choose the weight of the descriptors anew, see `TanimotoGP.adapt`; it is the same for all outcomes."""
+        offsets, scales = self._units()
+        self._process.adapt((self._values - offsets) / scales)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all observed molecules but those in `rows`, see `TanimotoGP.keep`."""
+        self._process.keep(rows)
+        self._values = self._values[np.asarray(rows, dtype=np.int64)]
 
     @contextmanager
     def believing(self, fingerprints: sparse.csr_matrix) -> Iterator[None]:
@@ -178,6 +196,6 @@ class OutcomesGP:
 
     def _units(self) -> tuple[Array, Array]:
         """Offsets (K,) and scales (K,) that turn outcomes into y."""
-        measures = [units(column, how) for column, how in zip(self._values.T, self._scalings, strict=True)]
+        measures = [units(column, how) for column, how in zip(self._told.T, self._scalings, strict=True)]
         offsets, scales = np.array(measures).T
         return offsets, scales

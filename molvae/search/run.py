@@ -14,6 +14,7 @@ import numpy as np
 import rdkit
 from rdkit import Chem
 
+from molvae.chem.descriptors import sa_score
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import append_event, exclusive, sha256_text, write_json
@@ -23,18 +24,19 @@ from molvae.search import feasibility, multiobjective, structural, surrogate, tu
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
 from molvae.search.bayesian import BayesianSearch
-from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, StartSpec, TurboSpec
+from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, TurboSpec
 from molvae.search.constraints import Constraints, ConstraintSpec, OracleConstraintSpec, build_constraints
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.lead import LEAD_STREAM, neighbourhood
 from molvae.search.ledger import Ledger, Record
+from molvae.search.library import Library
 from molvae.search.loop import SearchResult, require_one_objective, run_search
 from molvae.search.measured import Measurements, measurements, read_measurements, write_rejected
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import Outcomes
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
 from molvae.search.specs import QLogNEHVISpec
-from molvae.search.start import start_molecules
+from molvae.search.start import StartSpec, start_molecules
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
 from molvae.workers.local import LocalCrew, isolated
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 JOURNAL = "journal.log"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
+HARDEST = 10.0  # the largest SA score there is
 
 
 def optimise(
@@ -133,7 +136,8 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         spec = config.search
         measured = None if spec.data is None else read_measurements(spec.data)
         sampled = not (spec.start.smiles or spec.start.file or measured)
-        needs_model = config.method.needs_model or sampled or spec.start.neighbours > 0
+        unfiled = spec.library is not None and spec.library.file is None
+        needs_model = config.method.needs_model or sampled or unfiled or spec.start.neighbours > 0
         model = load_model(config.weights, config.device) if needs_model else None
         rules, told = build_constraints(spec.constraints, oracle)
         given = sampled or spec.start.smiles or spec.start.file
@@ -157,7 +161,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 with _crew(config, run_dir, oracle, ledger, fresh) as crew:
                     result = run_with_crew(search, crew, ledger, **how)
             else:
-                result = run_search(search, told, ledger, windows=rules.windows, **how)
+                result = run_search(search, told, ledger, windows=rules.windows, batch_growth=spec.batch_growth, **how)
         _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began, measured)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
@@ -165,10 +169,10 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
 
 
 def load_model(weights: str | Path, device: str) -> LatentModel:
-    """The model behind `weights`."""
+    """The model behind `weights`; proposals need speed more than digits."""
     from molvae.generation import load
 
-    return load(weights, device=device)
+    return load(weights, device, fast=True)
 
 
 def build_search(
@@ -194,7 +198,8 @@ def build_search(
     outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
 
     def accept(mol: Chem.Mol) -> bool:
-        return mol.GetNumHeavyAtoms() <= spec.largest and all(f(mol) for f in filters)
+        fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
+        return fits and all(f(mol) for f in filters)
 
     search = method.build(model, seed, start, accept, outcomes)
     if isinstance(search, BayesianSearch) and not (
@@ -204,10 +209,12 @@ def build_search(
         if model is not None and spec.start.neighbours:
             rng = np.random.default_rng([seed, LEAD_STREAM])
             search.neighbours = neighbourhood(model, start, spec.start.neighbours, rng)
-    elif spec.min_distance or spec.start.neighbours:
+        if spec.library is not None:
+            search.library = Library(spec.library.molecules(model, seed), search.fingerprint, accept)
+    elif spec.min_distance or spec.start.neighbours or spec.library:
         raise ConfigError(
-            "search.min_distance and search.start.neighbours need the method 'bayesian', and min_distance not with "
-            f"qlog_nehvi; the method is {method.kind!r}"
+            "search.min_distance, search.start.neighbours and search.library need the method 'bayesian', and "
+            f"min_distance not with qlog_nehvi; the method is {method.kind!r}"
         )
     if measured is not None:
         if not outcomes.plain:
@@ -294,7 +301,8 @@ def _write_outputs(
     metrics = metrics_of(result, config.search.budget, oracle.objectives, config.search.reference)
     write_json(run_dir / "metrics.json", metrics | {"seconds": round(seconds, 3)})
     data = None if config.search.data is None else config.search.data.file
-    files = {"start": config.search.start.file, "data": data}
+    library = None if config.search.library is None else config.search.library.file
+    files = {"start": config.search.start.file, "library": library, "data": data}
     if measured is not None:
         write_rejected(measured, run_dir / REJECTED)
     write_manifest(

@@ -5,14 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from molvae.chem.molecules import canonical
+from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.tables import kind_of, read_rows
 from molvae.search.ask_tell import START_STREAM
-from molvae.search.config import StartSpec
 from molvae.search.latent import LatentModel
 from molvae.search.plausible import plausible_samples
+
+
+class StartSpec(Spec):
+    """Molecules to begin with, listed or in a file; they cost calls like all others. Without any, `n` are sampled from
+    the model, except where measured data are there to begin with."""
+
+    smiles: tuple[str, ...] = Field((), description="the molecules themselves, for instance a lead; all are taken")
+    file: Path | None = None
+    column: str = "smiles"
+    n: int = Field(30, ge=1, description="without a file: how many; with one: at most so many, drawn by the seed")
+    neighbours: int = Field(
+        0, ge=0, description="molecules decoded from around those listed: candidates of the first batch, free of calls"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StartSpec:
+        if self.smiles and self.file is not None:
+            raise ValueError("expected smiles or a file, got both")
+        return self
 
 
 def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> list[str]:
@@ -26,7 +46,7 @@ def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> li
         return [_listed(smiles, i) for i, smiles in enumerate(spec.smiles)]
     rng = np.random.default_rng([seed, START_STREAM])
     if spec.file is not None:
-        return _from_file(spec.file, spec.column, spec.n, rng)
+        return drawn_from_file(spec.file, spec.column, spec.n, rng)
     if model is None:
         raise ConfigError("a search without a model needs molecules to begin with: set search.start.file or .smiles")
     return plausible_samples(model, spec.n, rng)
@@ -39,7 +59,7 @@ def _listed(smiles: str, index: int) -> str:
     return found
 
 
-def _from_file(file: Path, column: str, n: int, rng: np.random.Generator) -> list[str]:
+def drawn_from_file(file: Path, column: str, n: int, rng: np.random.Generator) -> list[str]:
     """At most `n` valid molecules of the file, drawn without replacement."""
     plain = kind_of(file) == "smi"
     read = [row.cells[0].strip() for row in read_rows(file, ["smiles" if plain else column])]

@@ -6,8 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 import selfies
+from rdkit import Chem
 
-from molvae.search.graph_edits import crossover, kekulised, mutate
+from molvae.chem.molecules import parse
+from molvae.search.graph_edits import crossover, editable, mutate
 from molvae.search.proposals import Candidate, Parents, Proposer
 
 CITATION = (
@@ -15,7 +17,12 @@ CITATION = (
     "Nigam et al. 2021, doi:10.1039/D1SC00231G (STONED: random edits of SELFIES)"
 )
 
-_editable = lru_cache(maxsize=4096)(kekulised)
+
+@lru_cache(maxsize=4096)
+def _editable(smiles: str) -> Chem.Mol | None:
+    """The molecule ready to be edited; parents come back again and again."""
+    mol = parse(smiles)
+    return None if mol is None else editable(mol)
 
 
 class GraphMutation(Proposer):
@@ -29,11 +36,10 @@ class GraphMutation(Proposer):
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
         candidates = []
         for smiles in parents.draw(n, rng):
-            child = _mutated(smiles, rng)
+            child = mutate(parent, rng) if (parent := _editable(smiles)) is not None else None
             while child is not None and rng.random() < self.repeat:
-                child = _mutated(child, rng) or child
-            if child is not None:
-                candidates.append(Candidate(child, self.name))
+                child = _mutated(child, rng)
+            candidates += _written(child, self.name)
         return candidates
 
 
@@ -56,8 +62,7 @@ class GraphCrossover(Proposer):
             child = crossover(a, b, rng) if a is not None and b is not None else None
             if child is not None and rng.random() < self.mutation_rate:
                 child = _mutated(child, rng)
-            if child is not None:
-                candidates.append(Candidate(child, self.name))
+            candidates += _written(child, self.name)
         return candidates
 
 
@@ -133,6 +138,12 @@ def _alphabet() -> tuple[str, ...]:
     return tuple(sorted(kept))
 
 
-def _mutated(smiles: str, rng: np.random.Generator) -> str | None:
-    mol = _editable(smiles)
-    return None if mol is None else mutate(mol, rng)
+def _mutated(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
+    """The molecule with one more edit, or as it is where none works."""
+    ready = editable(mol)
+    return mol if ready is None else mutate(ready, rng) or mol
+
+
+def _written(mol: Chem.Mol | None, origin: str) -> list[Candidate]:
+    """The candidate that an edited molecule is; its SMILES is not canonical, since the search makes it so, once."""
+    return [] if mol is None else [Candidate(Chem.MolToSmiles(mol, canonical=False), origin)]

@@ -5,7 +5,7 @@ symbol shape           meaning
 =====  ==============  ==============================================================
 N      int             molecules observed (finite score)
 M      int             molecules asked about
-F      int             fingerprint columns, `n_bits * max_count`
+F      int             fingerprint columns, see `features`
 K      (N, N)          kernel of the observed, K_ij = sum_f min(a_if, a_jf) / sum_f max(a_if, a_jf)
 k      (N, M)          kernel between observed and asked
 L      (N, N)          lower Cholesky factor of K + noise I + diag(errors) / scale^2
@@ -17,8 +17,9 @@ std    (M,)            scale sqrt(1 - sum_n V_nm^2)
 =====  ==============  ==============================================================
 
 Hyper-parameters are fixed, not fitted (Tripp & Hernandez-Lobato 2024, "Diagnosing and fixing common problems in
-Bayesian optimization for molecule design", arXiv:2406.07709): mean 0, amplitude 1, noise 1e-4. Posterior: Rasmussen &
-Williams 2006, algorithm 2.1; kernel: Ralaivola et al. 2005, doi:10.1016/j.neunet.2005.07.009 ("MinMax").
+Bayesian optimization for molecule design", arXiv:2406.07709): mean 0, amplitude 1, noise 1e-4. The exception is one
+weight in the kernel, see `Weighting`. Posterior: Rasmussen & Williams 2006, algorithm 2.1, leave-one-out errors:
+equations 5.10 to 5.12; kernel: Ralaivola et al. 2005, doi:10.1016/j.neunet.2005.07.009 ("MinMax").
 Not to be confused with Tanimoto on bits: there a count of 2 equals a count of 1.
 """
 
@@ -30,10 +31,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
 from scipy import sparse
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from molvae.core.errors import MolvaeError
 
@@ -43,56 +42,14 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 Scaling = Literal["none", "range", "standard"]
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)
+FEWEST = 20  # molecules known before a weight is chosen
 LARGEST_SCORE = 1e100  # beyond it, differences and squares of scores overflow
 
 
-@dataclass(frozen=True)
-class CountFingerprint:
-    """Morgan count fingerprints as unary (thermometer) code, for which min-sums are plain inner products.
-
-    A count c of bit f becomes ones in columns (f, 1) ... (f, c); then sum_f min(a_f, b_f) = <A, B> exactly.
-
-    Args:
-        radius: bonds around each atom.
-        n_bits: width the environments are folded to.
-        max_count: larger counts are cut to this.
-    """
-
-    radius: int = 3
-    n_bits: int = 4096
-    max_count: int = 16
-
-    def __call__(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
-        """Unary count fingerprints, (N, F) float32 CSR of ones."""
-        generator = rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.n_bits)
-        found = [generator.GetCountFingerprint(mol).GetNonzeroElements() for mol in mols]
-        return self._unary(
-            np.fromiter((bit for counts in found for bit in counts), dtype=np.int64),
-            np.fromiter((count for counts in found for count in counts.values()), dtype=np.int64),
-            np.array([len(counts) for counts in found], dtype=np.int64),
-        )
-
-    def from_counts(self, counts: np.ndarray[Any, Any]) -> sparse.csr_matrix:
-        """The same from dense folded counts (N, n_bits), as RDKit's `GetCountFingerprintAsNumPy` gives them."""
-        rows, bits = np.nonzero(counts)
-        return self._unary(bits, counts[rows, bits].astype(np.int64), np.bincount(rows, minlength=len(counts)))
-
-    def _unary(
-        self, bits: np.ndarray[Any, Any], counts: np.ndarray[Any, Any], bits_of_row: np.ndarray[Any, Any]
-    ) -> sparse.csr_matrix:
-        """Unary code of set bits and their counts, listed row after row; `bits_of_row` says how many a row has."""
-        levels = np.minimum(counts, self.max_count)
-        step = np.arange(int(levels.sum())) - np.repeat(np.cumsum(levels) - levels, levels)
-        indices = np.repeat(bits * self.max_count, levels) + step
-        ends = np.concatenate([[0], np.cumsum(levels)])[np.concatenate([[0], np.cumsum(bits_of_row)])]
-        data = np.ones(len(indices), dtype=np.float32)
-        return sparse.csr_matrix((data, indices, ends), shape=(len(bits_of_row), self.n_bits * self.max_count))
-
-
 def tanimoto(a: sparse.csr_matrix, b: sparse.csr_matrix) -> Array:
-    """Tanimoto similarity of unary count fingerprints (N, F) and (M, F): (N, M); two empty fingerprints have 1."""
-    common = (a @ b.T).toarray().astype(np.float64)
-    total = np.asarray(a.sum(axis=1), dtype=np.float64) + np.asarray(b.sum(axis=1), dtype=np.float64).T
+    """Tanimoto similarity of unary codes (N, F) and (M, F): (N, M); two empty ones have 1."""
+    common = (a @ b.T).toarray()
+    total = np.asarray(a.multiply(a).sum(axis=1)) + np.asarray(b.multiply(b).sum(axis=1)).T
     union = total - common
     return np.where(union > 0, common / np.where(union > 0, union, 1.0), 1.0)
 
@@ -136,6 +93,39 @@ def joined(beliefs: Sequence[AnyPosterior]) -> AnyPosterior:
     )
 
 
+@dataclass(frozen=True)
+class Weighting:
+    """How much descriptors count beside environments: the choice that predicts best what was observed.
+
+    A similarity to a molecule depends on environments alone, a score of several properties mostly on descriptors. Of a
+    few weights, `TanimotoGP.adapt` takes the one with the least leave-one-out error. Its likelihood would not tell: the
+    fixed amplitude favours the largest weight, whatever the score.
+
+    Attributes:
+        first: the column at which descriptors begin.
+        choices: weights of a descriptor's count, an environment's being 1; the middle one until enough is observed.
+    """
+
+    first: int
+    choices: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+    def applied(self, code: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:
+        """Unary code (N, F), weighted already or not, such that inner products carry the weight."""
+        data = np.where(code.indices < self.first, 1.0, np.sqrt(weight))
+        return sparse.csr_matrix((data, code.indices, code.indptr), shape=code.shape)
+
+    def kernels(self, code: sparse.csr_matrix) -> Iterator[Array]:
+        """The kernel (N, N) under each of the choices."""
+        ones = self.applied(code, 1.0)
+        parts = [part.astype(np.float64) for part in (ones[:, : self.first], ones[:, self.first :])]
+        common = [(part @ part.T).toarray() for part in parts]
+        for weight in self.choices:
+            both = common[0] + weight * common[1]
+            size = np.diag(both)
+            union = size[:, None] + size - both
+            yield np.where(union > 0, both / np.where(union > 0, union, 1.0), 1.0)
+
+
 class TanimotoGP:
     """Exact Gaussian process whose Cholesky factor grows by rows as scores come in: O(N^2) a molecule, not O(N^3).
 
@@ -143,12 +133,16 @@ class TanimotoGP:
         noise: variance of the observation noise, in units of the amplitude.
         scaling: how scores become y. "none" leaves them (for scores in 0 to 1); "range" maps lowest to 0 and highest to
             1, so that the search does not depend on the unit of the score; "standard" gives mean 0 and deviation 1.
+        weighting: of the descriptors in the fingerprints; without one, all columns count alike.
     """
 
-    def __init__(self, noise: float = 1e-4, scaling: Scaling = "range") -> None:
-        self.noise, self.scaling = noise, scaling
+    def __init__(self, noise: float = 1e-4, scaling: Scaling = "range", weighting: Weighting | None = None) -> None:
+        self.noise, self.scaling, self.weighting = noise, scaling, weighting
+        self.weight = 1.0 if weighting is None else weighting.choices[len(weighting.choices) // 2]
+        self._adapted = 0  # molecules known when the weight was last chosen
         self._factor = np.zeros((0, 0))
         self._scores = np.zeros(0)
+        self._told = np.zeros(0)  # the scores, and those of molecules forgotten since: all of them give the units
         self._errors = np.zeros(0)
         self._factored_scale = 1.0  # the scale that `errors` were divided by in the factor
         self._observed: sparse.csr_matrix | None = None
@@ -169,9 +163,10 @@ class TanimotoGP:
         if not len(keep):
             return
         n = len(self)
-        new = fingerprints[keep]
+        new = self._weighted(fingerprints[keep])
         self._observed = new if self._observed is None else sparse.vstack([self._observed, new], format="csr")
-        self._scores = np.concatenate([self._scores, np.clip(scores[keep], -LARGEST_SCORE, LARGEST_SCORE)])
+        clipped = np.clip(scores[keep], -LARGEST_SCORE, LARGEST_SCORE)
+        self._scores, self._told = np.concatenate([self._scores, clipped]), np.concatenate([self._told, clipped])
         self._errors = np.concatenate([self._errors[:n], np.zeros(len(keep)) if errors is None else errors[keep]])
         scale = self._units()[1]
         changed = scale != self._factored_scale and self._errors.any()  # errors over scale^2 are then others
@@ -194,6 +189,41 @@ class TanimotoGP:
             self._factor[first:n, :first] = side.T
         self._factor[first:n, first:n] = _cholesky(block)
 
+    def adapt(self, y: Array | None = None) -> None:
+        """Choose the weight of the descriptors anew, where a fifth more is observed than the last time; O(N^3).
+
+        Args:
+            y: what to predict, (N,) or (N, K); None takes the scores.
+        """
+        n = len(self)
+        if self.weighting is None or self._observed is None or n < max(FEWEST, 1.2 * self._adapted):
+            return
+        self._adapted = n
+        offset, scale = self._units()
+        targets = (self._scores - offset) / scale if y is None else y
+        noise = np.diag(self.noise + self._errors / self._factored_scale**2)
+        errors = [leave_one_out_error(kernel + noise, targets) for kernel in self.weighting.kernels(self._observed)]
+        chosen = self.weighting.choices[int(np.argmin(errors))]
+        if chosen != self.weight:
+            self.weight = chosen
+            self._observed = self._weighted(self._observed)
+            self._factorise(self._observed, 0)
+
+    def _weighted(self, fingerprints: sparse.csr_matrix) -> sparse.csr_matrix:
+        return fingerprints if self.weighting is None else self.weighting.applied(fingerprints, self.weight)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all observed molecules but those in `rows`, counted from the first observed; O(rows^3).
+
+        The scores of the others still count for the scaling.
+        """
+        if self._observed is None:
+            return
+        chosen = np.asarray(rows, dtype=np.int64)
+        self._observed, self._scores = self._observed[chosen], self._scores[chosen]
+        self._errors = self._errors[chosen]
+        self._factorise(self._observed, 0)
+
     @contextmanager
     def believing(self, fingerprints: sparse.csr_matrix) -> Iterator[None]:
         """While entered, molecules (M, F) count as observed at their posterior mean.
@@ -201,17 +231,19 @@ class TanimotoGP:
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
         Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
         """
-        scores, observed = self._scores, self._observed
+        before = self._scores, self._told, self._observed
         self._fixed_units = self._units()
         try:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
         finally:  # rows of the factor beyond the observed are never read, and are overwritten by the next `append`
-            self._scores, self._observed, self._fixed_units = scores, observed, None
+            self._scores, self._told, self._observed = before
+            self._fixed_units = None
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""
         n, m = len(self), fingerprints.shape[0]
+        fingerprints = self._weighted(fingerprints)
         offset, scale = self._units()
         if self._observed is None:
             return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, np.zeros((0, m)), scale)
@@ -228,7 +260,7 @@ class TanimotoGP:
         return solve_triangular(self._factor[:n, :n], y, lower=True, check_finite=False)
 
     def _units(self) -> tuple[float, float]:
-        return self._fixed_units or units(self._scores, self.scaling)
+        return self._fixed_units or units(self._told, self.scaling)
 
 
 def units(scores: Array, scaling: Scaling) -> tuple[float, float]:
@@ -239,6 +271,12 @@ def units(scores: Array, scaling: Scaling) -> tuple[float, float]:
         low, high = float(scores.min()), float(scores.max())
         return low, (high - low) or 1.0
     return float(scores.mean()), float(scores.std()) or 1.0
+
+
+def leave_one_out_error(covariance: Array, y: Array) -> float:
+    """Mean square error of each of y (N,) or (N, K) as predicted from all the others, given their covariance (N, N)."""
+    inverse = cho_solve((_cholesky(covariance), True), np.eye(len(covariance)), check_finite=False)
+    return float(np.mean(((inverse @ y).T / np.diag(inverse)) ** 2))
 
 
 def _cholesky(matrix: Array) -> Array:

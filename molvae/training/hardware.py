@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from molvae.core.runtime import pick_device
+from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.training.config import TrainConfig
 
 
@@ -49,14 +49,6 @@ def set_up(config: TrainConfig) -> Hardware:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     low = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16(device))
     return Hardware(device, low, rank, world_size)
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has matrix instructions for bfloat16, so that it pays."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return device.type == "cpu" and any(check is not None and check() for check in checks)
 
 
 def keep_freed_memory() -> None:

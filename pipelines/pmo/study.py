@@ -21,13 +21,14 @@ from molvae.core.files import sha256_file, sha256_text
 from molvae.core.runtime import fingerprint
 from molvae.oracles import PMO_TASKS
 from molvae.oracles.config import NamedSpec
-from molvae.search.config import BayesianSpec, OptimiseConfig, StartSpec
+from molvae.search.config import BayesianSpec, OptimiseConfig
+from molvae.search.start import StartSpec
 
 HASH_LENGTH = 12  # hex digits: two configs of one study never share them
 
 # What the study sets itself, or what does not decide the result.
 FREE: Any = {"seed": True, "device": True, "oracle": True}
-FREE_OF_SEARCH: Any = {"budget": True, "pictures": True, "start": {"file": True}}
+FREE_OF_SEARCH: Any = {"budget": True, "pictures": True, "start": {"file": True}, "library": {"file": True}}
 
 Part = Literal["latent", "structural"]
 

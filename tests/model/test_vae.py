@@ -71,15 +71,28 @@ def test_noise_comes_from_the_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_bfloat16_is_close_and_for_the_forward_pass_only() -> None:
+def test_bfloat16_is_close_and_leaves_log_prob_alone() -> None:
     model, given = made().eval(), batch()
     exact, points = model(given, seeded()), model.encode(given.tokens, given.lengths)
+    scored = model.log_prob(given.tokens, points.mean)
     model.low_precision = True
-    low = model(given, seeded())
-    assert low.distortion.dtype == torch.float32
+    low, low_points = model(given, seeded()), model.encode(given.tokens, given.lengths)
+    assert low.distortion.dtype == low_points.mean.dtype == torch.float32
     assert not torch.equal(low.distortion, exact.distortion)
     torch.testing.assert_close(low.distortion, exact.distortion, rtol=0.03, atol=0.03)
-    torch.testing.assert_close(model.encode(given.tokens, given.lengths), points, rtol=0, atol=0)
+    assert not torch.equal(low_points.mean, points.mean)
+    torch.testing.assert_close(low_points, points, rtol=0.03, atol=0.03)
+    torch.testing.assert_close(model.log_prob(given.tokens, points.mean), scored, rtol=0, atol=0)
+
+
+def test_decoding_in_bfloat16_follows_the_same_distribution() -> None:
+    decoder, z = made().eval().decoder, torch.randn(3, 5, generator=seeded())
+    token = torch.tensor([5, 6, 7])
+    (exact, after), (low, low_after) = (decoder.step(token, decoder.begin(z, low=flag)) for flag in (False, True))
+    assert low.dtype == low_after.hidden.dtype == torch.float32
+    assert not torch.equal(low, exact)
+    torch.testing.assert_close(low, exact, rtol=0.03, atol=0.03)
+    torch.testing.assert_close(low_after.hidden, after.hidden, rtol=0.03, atol=0.03)
 
 
 def test_a_sequence_decoded_greedily_is_scored_as_what_it_is() -> None:

@@ -79,7 +79,7 @@ def test_steps_equal_the_whole() -> None:
     layer, tokens, static, h = made()
     states, table, start = layer(tokens, static, h), layer.table(), layer.start(static, BATCH)
     for t in range(STEPS):
-        h = layer.step(tokens[t], table, start, h)
+        h = layer.step(tokens[t], table, start, layer.recurrent_weight(), h)
         torch.testing.assert_close(h, states[t], rtol=0, atol=1e-6)
 
 

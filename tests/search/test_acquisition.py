@@ -9,7 +9,8 @@ from scipy import sparse
 from search_molecules import MOLECULES
 
 from molvae.search.acquisition import LogExpectedImprovement, ThompsonSampling, UpperConfidenceBound, log_h
-from molvae.search.surrogate import CountFingerprint, Posterior, TanimotoGP
+from molvae.search.features import CountFingerprint
+from molvae.search.surrogate import Posterior, TanimotoGP
 
 
 def belief(mean: list[float], std: list[float]) -> Posterior:

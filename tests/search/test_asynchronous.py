@@ -29,14 +29,15 @@ from molvae.search import optimise
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
 from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig
+from molvae.search.features import CountFingerprint
 from molvae.search.ledger import Ledger, Record
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
-from molvae.search.surrogate import CountFingerprint, TanimotoGP, tanimoto
+from molvae.search.surrogate import TanimotoGP, tanimoto
 from molvae.workers.local import LocalCrew, isolated
 
 METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=10, reserve=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+    inner=InnerSpec(generations=2, candidates=8, reserve=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
 
 

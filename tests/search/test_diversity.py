@@ -25,7 +25,7 @@ from molvae.search.run import build_search, run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
 METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+    inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
 
 NONE = Constraints({}, {})

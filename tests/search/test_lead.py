@@ -23,7 +23,7 @@ from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
 LEAD = "CCN(CC)CCNC(=O)c1ccc(N)cc1"  # procainamide
 METHOD = BayesianSpec(
-    inner=InnerSpec(generations=3, candidates=40), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+    inner=InnerSpec(generations=3, candidates=15), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
 
 
@@ -97,9 +97,10 @@ def test_neighbours_are_distinct_and_follow_the_generator(model: Any) -> None:
 
 def test_neighbours_are_candidates_of_the_first_batch(model: Any) -> None:
     spec = SearchSpec(start={"smiles": MOLECULES[:3], "neighbours": 12})  # type: ignore[arg-type]
-    search = build_search(METHOD, spec, Constraints({}, {}), 1, model, 0, MOLECULES[:3])
+    method = METHOD.model_copy(update={"inner": InnerSpec(generations=1, candidates=1)})
+    search = build_search(method, spec, Constraints({}, {}), 1, model, 0, MOLECULES[:3])
     search.tell([c.smiles for c in search.ask(3)], [1.0, 2.0, 3.0])
-    asked = search.ask(200)
+    asked = search.ask(50)
     assert {c.smiles for c in asked if c.origin == "neighbour"}
     search.tell([c.smiles for c in asked], [1.0] * len(asked))
     assert not {c.smiles for c in search.ask(5) if c.origin == "neighbour"}

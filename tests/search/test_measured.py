@@ -24,7 +24,7 @@ from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
 METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+    inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
 
 
@@ -137,7 +137,7 @@ def test_noisy_data_are_believed_less() -> None:
         search = METHOD.build(None, 0, (), lambda mol: True)
         found = measurements([(MOLECULES[0], 1.0, noise), *((s, 0.0, noise) for s in MOLECULES[1:])])
         search.learn(found.smiles, found.values.tolist(), found.errors.tolist())
-        posterior = search.surrogate.posterior(search._seen[MOLECULES[0]])  # type: ignore[attr-defined]
+        posterior = search.surrogate.posterior(search.fingerprint.stacked([search._columns[MOLECULES[0]]]))  # type: ignore[attr-defined]
         return float(posterior.mean[0]), float(posterior.std[0])
 
     (sure, narrow), (unsure, wide) = belief(0.01), belief(0.5)

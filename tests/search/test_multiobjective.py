@@ -29,6 +29,7 @@ from molvae.search.ask_tell import Search
 from molvae.search.config import BayesianSpec, EvolutionSpec, InnerSpec, OptimiseConfig, OptunaSpec, TurboSpec
 from molvae.search.evolution import crowding_distance, survivors
 from molvae.search.feasibility import log_feasibility
+from molvae.search.features import CountFingerprint
 from molvae.search.joint_model import JointModel
 from molvae.search.ledger import STUDY, Ledger
 from molvae.search.loop import run_search
@@ -37,11 +38,10 @@ from molvae.search.outcomes import Outcomes, OutcomesGP, Window
 from molvae.search.pareto import front_mask
 from molvae.search.run import run
 from molvae.search.specs import ChebyshevSpec, GraphCrossoverSpec, GraphMutationSpec, QLogNEHVISpec, UCBSpec
-from molvae.search.surrogate import CountFingerprint
 
 FINGERPRINTS = CountFingerprint()([Chem.MolFromSmiles(s) for s in MOLECULES])
 STRUCTURAL = (GraphMutationSpec(), GraphCrossoverSpec())
-METHOD = BayesianSpec(inner=InnerSpec(generations=2, candidates=15), proposers=STRUCTURAL)
+METHOD = BayesianSpec(inner=InnerSpec(generations=2, candidates=8), proposers=STRUCTURAL)
 NEHVI = METHOD.model_copy(update={"acquisition": QLogNEHVISpec(candidates=20, known=8, samples=8)})
 QED_AND_LOGP = Stacked([oracle("qed"), oracle("logp")], names=["druglike", "fat"])
 

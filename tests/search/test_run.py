@@ -22,15 +22,15 @@ from molvae.core.errors import ConfigError, DataError, OracleError
 from molvae.core.files import read_events, read_json
 from molvae.oracles.oracle import Oracle
 from molvae.search import optimise
-from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig, StartSpec
+from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
-from molvae.search.start import start_molecules
+from molvae.search.start import StartSpec, start_molecules
 
 METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+    inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
 
 

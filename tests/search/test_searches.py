@@ -15,6 +15,7 @@ from search_molecules import MOLECULES
 from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
 from molvae.search.ask_tell import Search
+from molvae.search.bayesian import BayesianSearch
 from molvae.search.config import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, PriorSpec, TurboSpec
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
@@ -33,7 +34,7 @@ from molvae.search.specs import (
     ThompsonSpec,
 )
 
-INNER = InnerSpec(generations=2, candidates=20, library=30, immigrants=5)
+INNER = InnerSpec(generations=2, candidates=8, immigrants=5)
 STRUCTURAL = (GraphMutationSpec(), GraphCrossoverSpec())
 METHODS = {
     "default": BayesianSpec(inner=INNER),
@@ -113,6 +114,20 @@ def test_state_survives_json(make: Make) -> None:
     again.load_state_dict(state)
     assert again.values == search.values
     assert play(again, 2) == play(search, 2)
+
+
+def test_a_search_forgets_what_its_surrogate_has_no_room_for() -> None:
+    spec = BayesianSpec(inner=INNER.model_copy(update={"memory": 8}), proposers=STRUCTURAL)
+    search, whole = (s.build(None, 0, MOLECULES[:6], lambda mol: True) for s in (spec, METHODS["structural"]))
+    assert isinstance(search, BayesianSearch)
+    assert play(search, 3) == play(whole, 3)
+    sizes = []
+    for _ in range(6):
+        play(search, 1)
+        sizes.append(len(search.surrogate))
+    assert max(sizes) <= 10
+    assert len(search.surrogate) < len(search.values)
+    assert set(search.goal.ranked(4)) <= set(search._known)
 
 
 def test_failed_scores_are_taken_and_not_asked_again(make: Make) -> None:

@@ -1,14 +1,17 @@
 """The Tanimoto process against scikit-learn and RDKit, grown against refitted, and with inputs that break factors."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import Crippen, rdFingerprintGenerator
 from search_molecules import MOLECULES
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from molvae.search.surrogate import CountFingerprint, TanimotoGP, tanimoto
+from molvae.search.features import CountFingerprint
+from molvae.search.surrogate import TanimotoGP, Weighting, leave_one_out_error, tanimoto, units
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
 X = CountFingerprint()(MOLS)
@@ -36,14 +39,14 @@ class Precomputed(Kernel):
 def test_tanimoto_equals_rdkit_on_counts(radius: int) -> None:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=2048)
     reference = [generator.GetCountFingerprint(m) for m in MOLS]
-    ours = CountFingerprint(radius, 2048, 64)(MOLS)
+    ours = CountFingerprint(radius, 2048, 64, descriptors=False)(MOLS)
     expected = [DataStructs.BulkTanimotoSimilarity(a, reference) for a in reference]
     np.testing.assert_allclose(tanimoto(ours, ours), expected, atol=1e-12)
 
 
 def test_counts_above_the_maximum_are_cut() -> None:
     chains = [Chem.MolFromSmiles("C" * n) for n in (20, 30)]
-    assert tanimoto(*(CountFingerprint(0, 2048, 4)([m]) for m in chains))[0, 0] == 1.0
+    assert tanimoto(*(CountFingerprint(0, 2048, 4, descriptors=False)([m]) for m in chains))[0, 0] == 1.0
 
 
 def test_posterior_equals_scikit_learn() -> None:
@@ -73,6 +76,21 @@ def test_grown_equals_refitted(sizes: tuple[int, ...], scaling: str) -> None:
     for a, b in ((whole.posterior(others), grown.posterior(others)), (whole.posterior(X), grown.posterior(X))):
         np.testing.assert_allclose(a.mean, b.mean, atol=1e-7)
         np.testing.assert_allclose(a.std, b.std, atol=1e-7)
+
+
+@pytest.mark.parametrize("scaling", ["none", "range", "standard"])
+def test_what_is_forgotten_counts_for_the_scaling_only(scaling: str) -> None:
+    kept = [1, 2, 5, 9]
+    gp, few = TanimotoGP(scaling=scaling), TanimotoGP(scaling="none")
+    gp.append(X[:10], Y[:10])
+    offset, scale = units(Y[:10], scaling)
+    few.append(X[kept], (Y[kept] - offset) / scale)
+    gp.keep(kept)
+    assert len(gp) == 4
+    np.testing.assert_allclose(gp.posterior(X).mean, offset + scale * few.posterior(X).mean, atol=1e-9)
+    np.testing.assert_allclose(gp.posterior(X).std, scale * few.posterior(X).std, atol=1e-9)
+    gp.append(X[10:], Y[10:])
+    assert len(gp) == 6
 
 
 @pytest.mark.parametrize("scaling", ["none", "range", "standard"])
@@ -140,3 +158,62 @@ def test_without_observations_believes_the_prior() -> None:
     belief = TanimotoGP().posterior(X)
     assert (belief.mean == 0).all()
     assert (belief.std == 1).all()
+
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample.smi"
+SAMPLED = [Chem.MolFromSmiles(line.split()[0]) for line in SAMPLE.read_text(encoding="utf-8").splitlines()[:60]]
+FINGERPRINT = CountFingerprint()
+WEIGHTING = Weighting(FINGERPRINT.n_environment_columns)
+
+
+@pytest.mark.parametrize("weight", WEIGHTING.choices)
+def test_weighted_kernel_is_the_ratio_of_weighted_sums(weight: float) -> None:
+    counts = np.minimum(FINGERPRINT.counts(MOLS).toarray(), FINGERPRINT.most)
+    weights = np.where(np.arange(counts.shape[1]) < FINGERPRINT.n_bits, 1.0, weight)
+    least, largest = (f(counts[:, None], counts) @ weights for f in (np.minimum, np.maximum))
+    weighted = WEIGHTING.applied(FINGERPRINT(MOLS), weight)
+    np.testing.assert_allclose(tanimoto(weighted, weighted), least / largest, atol=1e-12)
+    twice = WEIGHTING.applied(WEIGHTING.applied(weighted, 3.0), weight)
+    np.testing.assert_array_equal(twice.toarray(), weighted.toarray())
+    kernel = list(WEIGHTING.kernels(weighted))[WEIGHTING.choices.index(weight)]
+    np.testing.assert_allclose(kernel, least / largest, atol=1e-12)
+
+
+@pytest.mark.parametrize("y", [Y, np.stack([Y, Y**2], axis=1)], ids=["one outcome", "two"])
+def test_leave_one_out_error_is_that_of_leaving_one_out(y: np.ndarray) -> None:
+    covariance = tanimoto(X, X) + 0.01 * np.eye(len(MOLS))
+    errors = []
+    for i in range(len(MOLS)):
+        others = np.delete(np.arange(len(MOLS)), i)
+        predicted = covariance[i, others] @ np.linalg.solve(covariance[np.ix_(others, others)], y[others])
+        errors.append((predicted - y[i]) ** 2)
+    assert leave_one_out_error(covariance, y) == pytest.approx(float(np.mean(errors)))
+
+
+def test_descriptors_count_where_the_score_depends_on_them() -> None:
+    target = FINGERPRINT(SAMPLED[:1])[:, : WEIGHTING.first]
+    similarity = tanimoto(FINGERPRINT(SAMPLED)[:, : WEIGHTING.first], target)[:, 0]
+    lipophilicity = np.array([Crippen.MolLogP(mol) for mol in SAMPLED])
+    chosen = {}
+    for name, y in (("similarity", similarity), ("logp", lipophilicity)):
+        gp = TanimotoGP(weighting=WEIGHTING)
+        gp.append(FINGERPRINT(SAMPLED), y)
+        gp.adapt()
+        chosen[name] = gp.weight
+    assert chosen["logp"] == 8.0
+    assert chosen["similarity"] <= 1.0
+
+
+def test_a_changed_weight_is_that_of_a_process_that_had_it_from_the_beginning() -> None:
+    y = np.array([Crippen.MolLogP(mol) for mol in SAMPLED])
+    grown = TanimotoGP(weighting=WEIGHTING)
+    for lot in (slice(0, 10), slice(10, 30), slice(30, 50)):
+        grown.append(FINGERPRINT(SAMPLED[lot]), y[lot])
+        grown.adapt()
+    assert grown.weight != WEIGHTING.choices[len(WEIGHTING.choices) // 2]
+    fixed = TanimotoGP(weighting=Weighting(WEIGHTING.first, (grown.weight,)))
+    fixed.append(FINGERPRINT(SAMPLED[:50]), y[:50])
+    ours, expected = (gp.posterior(FINGERPRINT(SAMPLED[50:])) for gp in (grown, fixed))
+    np.testing.assert_allclose(ours.mean, expected.mean, atol=1e-8)
+    np.testing.assert_allclose(ours.std, expected.std, atol=1e-8)
+    np.testing.assert_allclose(ours.covariance_with(0), expected.covariance_with(0), atol=1e-8)

@@ -9,7 +9,8 @@ import torch
 from small_runs import small_config
 
 from molvae.core.errors import DeviceError
-from molvae.training.hardware import Hardware, keep_freed_memory, multiplies_bfloat16, set_up
+from molvae.core.runtime import multiplies_bfloat16
+from molvae.training.hardware import Hardware, keep_freed_memory, set_up
 
 CPU = torch.device("cpu")
 
