@@ -21,7 +21,7 @@ from molvae.data.prepare import PrepareConfig, prepare
 from molvae.data.splits import ColumnSplit
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import load
-from molvae.model.checkpoint import DESCRIPTION, VOCABULARY, load_checkpoint, save_checkpoint
+from molvae.model.checkpoint import DESCRIPTION, VOCABULARY, load_checkpoint, model_directory, save_checkpoint
 from molvae.training.config import TrainConfig
 from molvae.training.trainer import train
 
@@ -122,7 +122,9 @@ def main() -> None:
     name = args.name or args.config.stem
     run, target = Path("runs") / args.config.stem, Path("molvae/weights") / name
 
-    prepare(PrepareConfig(inputs=(args.data,), output=Path(spec.data), split=ColumnSplit(column="split")))
+    vocabulary = None if spec.initial is None else model_directory(spec.initial)  # of the weights to begin with
+    split = ColumnSplit(column="split")
+    prepare(PrepareConfig(inputs=(args.data,), output=Path(spec.data), split=split, vocabulary=vocabulary))
     train(spec, run)
     metrics = evaluate(load(run / "model"), list(read_split(args.data, "smiles", "test"))).as_dict()
     package(run, target, metrics)

@@ -27,7 +27,6 @@ from molvae.search.specs import (
     AcquisitionSpec,
     GraphCrossoverSpec,
     GraphMutationSpec,
-    InterpolationSpec,
     MaskCrossoverSpec,
     PerturbationSpec,
     ProposerSpec,
@@ -81,12 +80,11 @@ class InnerSpec(Spec):
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
-    GraphMutationSpec(share=0.25),
-    GraphCrossoverSpec(share=0.25),
-    PerturbationSpec(share=0.2),
-    MaskCrossoverSpec(share=0.15),
-    InterpolationSpec(share=0.05),
-    StochasticDecodingSpec(share=0.1),
+    GraphMutationSpec(share=0.375),
+    GraphCrossoverSpec(share=0.375),
+    PerturbationSpec(share=0.12),
+    MaskCrossoverSpec(share=0.08),
+    StochasticDecodingSpec(share=0.05),
 )
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 from search_molecules import MOLECULES
 
+from molvae.chem.descriptors import sa_score
 from molvae.chem.filters import PropertyWindow
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError, OracleError
@@ -99,6 +101,23 @@ def test_an_oracle_of_the_wrong_shape_is_an_error() -> None:
 def test_function_names_and_models_are_taken(model: Any) -> None:
     assert len(optimise("qed", 8, weights=model, batch_size=4).smiles) == 8
     assert len(optimise(lambda smiles: float(len(smiles)), 5, start=MOLECULES, method=METHOD).smiles) == 5
+
+
+def test_proposals_are_as_easy_to_make_as_asked_for(tmp_path: Path) -> None:
+    free, capped = (run(config(tmp_path, hardest=h), tmp_path / f"run {h}").records for h in (10.0, 2.5))
+    assert [r.smiles for r in free[:8]] == [r.smiles for r in capped[:8]], "start molecules are not filtered"
+    hardest = [max(sa_score(Chem.MolFromSmiles(r.smiles)) for r in records[8:]) for records in (free, capped)]
+    assert hardest[0] > 2.5 >= hardest[1]
+
+
+def test_batches_grow_with_what_was_scored_and_resume_as_they_were(tmp_path: Path) -> None:
+    grown = config(tmp_path, budget=40, batch_size=2, batch_growth=0.2)
+    whole = run(grown, tmp_path / "whole")
+    sizes = [size for _, size in sorted({(r.batch, r.size) for r in whole.records})]
+    assert sizes == [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 4, 5, 6, 3]
+    spec = grown.search.model_copy(update={"budget": 19})
+    run(grown.model_copy(update={"search": spec}), tmp_path / "parts")
+    assert run(grown, tmp_path / "parts").smiles[:19] == whole.smiles[:19]
 
 
 def test_constraints_mark_start_molecules_and_keep_others_out() -> None:
