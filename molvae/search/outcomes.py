@@ -192,7 +192,7 @@ class OutcomesGP:
         mean = np.zeros((fingerprints.shape[0], self.outcomes.n_outcomes))
         if len(self):
             mean = shared.projection.T @ self._process.whiten((self._values - offsets) / scales)
-        return OutcomesPosterior(mean, shared.std, fingerprints, shared.projection, 1.0, offsets, scales)
+        return OutcomesPosterior(mean, shared.std, shared.fingerprints, shared.projection, 1.0, offsets, scales)
 
     def _units(self) -> tuple[Array, Array]:
         """Offsets (K,) and scales (K,) that turn outcomes into y."""

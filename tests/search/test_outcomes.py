@@ -17,7 +17,7 @@ from molvae.search.features import CountFingerprint
 from molvae.search.goals import ParetoFront
 from molvae.search.outcomes import UNKNOWN, Outcomes, OutcomesGP, Window
 from molvae.search.pareto import front_mask, hypervolume, infer_reference
-from molvae.search.surrogate import TanimotoGP
+from molvae.search.surrogate import TanimotoGP, Weighting
 
 FINGERPRINTS = CountFingerprint()([Chem.MolFromSmiles(s) for s in MOLECULES])
 VALUES = np.random.default_rng(0).normal(size=(8, 3)) * [1.0, 50.0, 1e-3] + [0.0, 300.0, 7.0]
@@ -160,3 +160,13 @@ def test_hypervolume_against_monte_carlo_and_by_hand() -> None:
 def test_inferred_reference_lies_a_tenth_of_the_range_below_the_front() -> None:
     y = np.array([[0.0, 10.0], [1.0, 0.0], [-5.0, -5.0]])
     assert infer_reference(y) == pytest.approx((-0.1, -1.0))
+
+
+def test_covariances_are_those_of_the_weighted_kernel() -> None:
+    weighting = Weighting(CountFingerprint().n_environment_columns, (8.0,))
+    gp, alone = OutcomesGP(TWO_AND_ONE, weighting=weighting), TanimotoGP(scaling="none", weighting=weighting)
+    gp.append(FINGERPRINTS[:8], VALUES)
+    alone.append(FINGERPRINTS[:8], VALUES[:, 0])
+    ours, expected = gp.posterior(FINGERPRINTS), alone.posterior(FINGERPRINTS)
+    np.testing.assert_allclose(ours.covariance(), expected.covariance(), atol=1e-11)
+    np.testing.assert_allclose(np.diag(ours.covariance()), ours.std**2, atol=1e-9)
