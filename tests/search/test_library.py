@@ -19,7 +19,7 @@ from molvae.search.library import Library, LibrarySpec
 from molvae.search.run import run
 from molvae.search.specs import GraphMutationSpec, UCBSpec
 
-INNER = InnerSpec(generations=1, candidates=4, immigrants=12)
+INNER = InnerSpec(generations=1, candidates=1, reserve=0, immigrants=12)  # few are invented
 GREEDY = UCBSpec(log10_weight=(-3.0, -2.0))
 
 
