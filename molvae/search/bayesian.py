@@ -134,8 +134,9 @@ class BayesianSearch(Search):
         """Leave to the surrogate the best half of what it may know, and the latest of the others."""
         best = set(self.goal.ranked(self.inner.memory // 2))
         others = [row for row, smiles in enumerate(self._known) if smiles not in best]
-        latest = others[max(len(others) - max(self.inner.memory - len(best), 0), 0) :]
-        rows = sorted({row for row, smiles in enumerate(self._known) if smiles in best} | set(latest))
+        room = max(self.inner.memory - len(best), 0)  # a front may be larger than the memory
+        latest = set(others[-room:] if room else [])
+        rows = [row for row, smiles in enumerate(self._known) if smiles in best or row in latest]
         self.surrogate.keep(rows)
         self._known = [self._known[row] for row in rows]
 
