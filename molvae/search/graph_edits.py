@@ -112,11 +112,10 @@ def append_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 def insert_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Put a new atom into a random single bond."""
-    bond = _bond(mol, rng, lambda b: b.GetBondType() == BondType.SINGLE)
-    if bond is None:
+    ends = _removed(mol, rng, lambda b: b.GetBondType() == BondType.SINGLE)
+    if ends is None:
         return None
-    i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-    mol.RemoveBond(i, j)
+    i, j = ends
     new = mol.AddAtom(Chem.Atom(_element(rng)))
     mol.AddBond(i, new, BondType.SINGLE)
     mol.AddBond(new, j, BondType.SINGLE)
@@ -181,20 +180,15 @@ def close_ring(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 def open_ring(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Remove a ring bond."""
-    bond = _bond(mol, rng, lambda b: b.IsInRing())
-    if bond is None:
-        return None
-    mol.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
-    return mol
+    return None if _removed(mol, rng, lambda b: b.IsInRing()) is None else mol
 
 
 def move_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Cut a substituent off and bind it to another atom of the remaining molecule."""
-    bond = _bond(mol, rng, _cuttable)
-    if bond is None:
+    ends = _removed(mol, rng, _cuttable)
+    if ends is None:
         return None
-    i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-    mol.RemoveBond(i, j)
+    i, j = ends
     parts = Chem.GetMolFrags(mol)
     stem, group = (parts[0], parts[1]) if len(parts[0]) >= len(parts[1]) else (parts[1], parts[0])
     hook = i if i in group else j
@@ -213,11 +207,10 @@ def attach_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 def exchange_group(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Put a common substituent in the place of the smaller part beyond a bond."""
-    bond = _bond(mol, rng, _cuttable)
-    if bond is None:
+    ends = _removed(mol, rng, _cuttable)
+    if ends is None:
         return None
-    i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-    mol.RemoveBond(i, j)
+    i, j = ends
     parts = sorted(Chem.GetMolFrags(mol), key=len)
     site = i if i in parts[-1] else j
     whole = _with_group(mol, site, rng)
@@ -342,6 +335,16 @@ def _bond(mol: Chem.Mol, rng: Generator, fits: Callable[[Chem.Bond], bool]) -> C
         if fits(bond):
             return bond
     return None
+
+
+def _removed(mol: RWMol, rng: Generator, fits: Callable[[Chem.Bond], bool]) -> tuple[int, int] | None:
+    """Remove a random bond that fits; the atoms that it bound, or None where none was found."""
+    bond = _bond(mol, rng, fits)
+    if bond is None:
+        return None
+    ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    mol.RemoveBond(*ends)
+    return ends
 
 
 def _pick(items: Sequence, rng: Generator):  # type: ignore[no-untyped-def, type-arg]
