@@ -257,10 +257,7 @@ class SearchSpec(Spec):
     budget: int = Field(1000, ge=1, description="oracle calls: distinct canonical molecules scored")
     batch_size: int = Field(2, ge=1, description="molecules for each call of the oracle; the fewer, the better guided")
     batch_growth: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="a batch has at least this share of the molecules scored so far",
+        0.0, ge=0, le=1, description="a batch has at least this share of the molecules scored so far; not with workers"
     )
     largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
     hardest: float = Field(

@@ -57,7 +57,7 @@ class CountFingerprint:
     @property
     def n_columns(self) -> int:
         """F."""
-        return int(self.most.sum())
+        return self.n_environment_columns + (N_DESCRIBED * MOST if self.descriptors else 0)
 
     @property
     def n_environment_columns(self) -> int:
