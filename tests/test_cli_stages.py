@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -142,3 +144,26 @@ def test_an_interrupt_outside_of_a_stage_is_quiet(folder: Path, tiny_model: Path
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=60)
     assert (process.returncode, message.strip()) == (130, "interrupted")
+
+
+BARE_NODE = """
+import sys
+sys.modules.update(dict.fromkeys({absent!r}))  # to import one of them raises ModuleNotFoundError
+from molvae.cli.faults import run
+sys.exit(run(["train", "run.toml", "--set", "optimiser.epochs=2"]))
+"""
+
+
+def test_a_bare_gpu_node_trains_with_the_packages_that_the_readme_names(folder: Path, tiny_prepared: Path) -> None:
+    installed = re.search(r"pip install (torch .*?)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert installed
+    absent = {re.match(r"[\w-]+", r)[0] for r in required} - set(installed[1].split())  # type: ignore[index]
+    assert {"rdkit", "selfies", "pandas", "scipy"} <= absent
+    absent = absent - {"scikit-learn"} | {"sklearn"}
+    (folder / "run.toml").write_text(TRAIN.replace('"prepared"', f'"{tiny_prepared}"'))
+    command = [sys.executable, "-c", BARE_NODE.format(absent=absent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no report page: import of" in done.stderr
+    assert (folder / "runs/run/model/model.safetensors").is_file()

@@ -374,9 +374,12 @@ def _report(run_dir: Path) -> None:
     """Write the report page; a page that fails never makes a run fail."""
     import logging
 
-    from molvae.report.report import write_report
-
+    log = logging.getLogger("molvae")
     try:
+        from molvae.report.report import write_report
+
         print(f"report: {write_report(run_dir).resolve()}")
+    except ImportError as error:  # a bare GPU node has what training needs
+        log.warning("no report page: %s; where all of molvae is installed: molvae report %s", error, run_dir)
     except Exception as error:
-        logging.getLogger("molvae").warning("no report page: %s", error)
+        log.warning("no report page: %s", error)

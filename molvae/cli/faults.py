@@ -78,11 +78,9 @@ def report_fault(error: Exception) -> int:
 
 def explain(error: Exception) -> tuple[str, int]:
     """The message for an exception, and the exit code."""
-    from typer import Abort
-
     if isinstance(error, Interrupted):
         return str(error), error.exit_code
-    if isinstance(error, Abort):
+    if _is_abort(error):
         return "interrupted", INTERRUPTED
     if hasattr(error, "format_message"):  # a usage error; which class it is depends on the version of typer
         context = getattr(error, "ctx", None)
@@ -115,6 +113,14 @@ def _explain_os_error(error: OSError) -> tuple[str, int]:
     if error.errno in READ_ONLY:
         return f"error: {name}: {error.strerror}; choose another place (--run-dir, --out)", 3
     return f"error: {error}", 3 if name else 1
+
+
+def _is_abort(error: Exception) -> bool:
+    try:
+        from typer import Abort
+    except ImportError:  # then it did not raise this; the message for the missing package follows
+        return False
+    return isinstance(error, Abort)
 
 
 def _is_disk_full(error: BaseException) -> bool:
