@@ -40,6 +40,7 @@ class InnerSearch:
     Attributes:
         generations: rounds of proposing.
         candidates: proposals in each round, for each molecule of the batch.
+        most: proposals in each round, at most.
         parents: how many of the best are parents.
         rank_offset: how evenly parents are drawn, see `Parents`.
         reserve: how many of the best candidates that were not picked are kept for the next batch, so that the inner
@@ -51,6 +52,7 @@ class InnerSearch:
 
     generations: int = 4
     candidates: int = 20
+    most: int = 1000
     parents: int = 100
     rank_offset: float = 0.05
     reserve: int = 100
@@ -219,7 +221,8 @@ class BayesianSearch(Search):
     def _plan(self, n: int, rng: np.random.Generator) -> list[list[int]]:
         """How many candidates each proposer makes in each generation, from the shares."""
         shares = np.array([share for _, share in self.proposers])
-        total = rng.multinomial(n * self.inner.generations * self.inner.candidates, shares / shares.sum())
+        candidates = min(n * self.inner.candidates, self.inner.most)
+        total = rng.multinomial(candidates * self.inner.generations, shares / shares.sum())
         plan = np.zeros((self.inner.generations, len(total)), dtype=np.int64)
         for i, ((proposer, _), count) in enumerate(zip(self.proposers, total, strict=True)):
             plan[:, i] = count // len(plan) + (np.arange(len(plan)) < count % len(plan))

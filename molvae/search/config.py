@@ -72,6 +72,7 @@ class InnerSpec(Spec):
 
     generations: int = Field(4, ge=1)
     candidates: int = Field(20, ge=1, description="proposals a generation for each molecule of a batch")
+    most: int = Field(1000, ge=1, description="proposals a generation, at most, however large the batch")
     parents: int = Field(100, ge=1)
     rank_offset: float = Field(0.05, gt=0)
     reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")

@@ -15,10 +15,10 @@ from search_molecules import MOLECULES
 from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
 from molvae.search.ask_tell import Search
-from molvae.search.bayesian import BayesianSearch
+from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.config import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, PriorSpec, TurboSpec
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
-from molvae.search.proposals import Parents, Proposer
+from molvae.search.proposals import Candidate, Parents, Proposer
 from molvae.search.specs import (
     DecoderEditsSpec,
     GraphCrossoverSpec,
@@ -114,6 +114,26 @@ def test_state_survives_json(make: Make) -> None:
     again.load_state_dict(state)
     assert again.values == search.values
     assert play(again, 2) == play(search, 2)
+
+
+class Counting(Proposer):
+    """Makes nothing, and adds up how much it was asked for."""
+
+    name = "counting"
+    asked = 0
+
+    def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
+        self.asked += n
+        return []
+
+
+@pytest.mark.parametrize(("batch", "tried"), [(1, 2 * 8), (2, 2 * 16), (3, 2 * 20), (50, 2 * 20)])
+def test_proposals_grow_with_the_batch_up_to_the_most(batch: int, tried: int) -> None:
+    proposer = Counting()
+    search = BayesianSearch([(proposer, 1.0)], inner=InnerSearch(generations=2, candidates=8, most=20))
+    search.tell(MOLECULES[:3], [1.0, 2.0, 3.0])
+    assert search.ask(batch) == []
+    assert proposer.asked == tried
 
 
 def test_a_search_forgets_what_its_surrogate_has_no_room_for() -> None:

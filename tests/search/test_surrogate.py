@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem import Crippen, rdFingerprintGenerator
+from scipy import sparse
 from search_molecules import MOLECULES
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from molvae.search.features import CountFingerprint
-from molvae.search.surrogate import TanimotoGP, Weighting, leave_one_out_error, tanimoto, units
+from molvae.search.surrogate import DENSE_ROWS, TanimotoGP, Weighting, leave_one_out_error, tanimoto, units
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
 X = CountFingerprint()(MOLS)
@@ -42,6 +43,14 @@ def test_tanimoto_equals_rdkit_on_counts(radius: int) -> None:
     ours = CountFingerprint(radius, 2048, 64, descriptors=False)(MOLS)
     expected = [DataStructs.BulkTanimotoSimilarity(a, reference) for a in reference]
     np.testing.assert_allclose(tanimoto(ours, ours), expected, atol=1e-12)
+
+
+def test_tanimoto_of_many_molecules_is_that_of_each_pair() -> None:
+    many = sparse.vstack([X] * (2 * DENSE_ROWS // len(MOLS) + 1), format="csr")
+    rows, columns = np.arange(many.shape[0]) % len(MOLS), np.arange(len(MOLS))
+    pairs = np.array([[tanimoto(X[i], X[j])[0, 0] for j in columns] for i in columns])
+    np.testing.assert_array_equal(tanimoto(many, X), pairs[rows])
+    np.testing.assert_array_equal(tanimoto(many[:5], many), pairs[rows[:5]][:, rows])
 
 
 def test_counts_above_the_maximum_are_cut() -> None:
