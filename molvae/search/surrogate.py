@@ -191,18 +191,17 @@ class TanimotoGP:
     def _factorise(self, observed: sparse.csr_matrix, first: int) -> None:
         """Compute the rows of the Cholesky factor from `first` on."""
         n = len(self)
-        if n > len(self._factor):  # capacity doubles, so that growing does not copy every time
-            larger = np.zeros((max(2 * len(self._factor), n, 64),) * 2)
-            larger[:first, :first] = self._factor[:first, :first]
-            self._factor = larger
+        grown = np.zeros((n, n))  # no larger: LAPACK would copy a part of a matrix at each solve
+        grown[:first, :first] = self._factor[:first, :first]
         new = observed[first:]
         block = tanimoto(new, new) + np.diag(self.noise + self._errors[first:] / self._factored_scale**2)
         if first:
-            known, factor = observed[:first], self._factor[:first, :first]
-            side = solve_triangular(factor, tanimoto(known, new), lower=True, check_finite=False)
+            known = tanimoto(observed[:first], new)
+            side = solve_triangular(self._factor[:first, :first], known, lower=True, check_finite=False)
             block -= side.T @ side
-            self._factor[first:n, :first] = side.T
-        self._factor[first:n, first:n] = _cholesky(block)
+            grown[first:, :first] = side.T
+        grown[first:, first:] = _cholesky(block)
+        self._factor = grown
 
     def adapt(self, y: Array | None = None) -> None:
         """Choose the weight of the descriptors anew, where a fifth more is observed than the last time; O(N^3).
@@ -246,24 +245,23 @@ class TanimotoGP:
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
         Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
         """
-        before = self._scores, self._told, self._observed
+        before = self._scores, self._told, self._observed, self._factor
         self._fixed_units = self._units()
         try:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
-        finally:  # rows of the factor beyond the observed are never read, and are overwritten by the next `append`
-            self._scores, self._told, self._observed = before
+        finally:
+            self._scores, self._told, self._observed, self._factor = before
             self._fixed_units = None
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""
-        n, m = len(self), fingerprints.shape[0]
+        m = fingerprints.shape[0]
         fingerprints = self._weighted(fingerprints)
         offset, scale = self._units()
         if self._observed is None:
             return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, np.zeros((0, m)), scale)
-        factor = self._factor[:n, :n]
-        projection = solve_triangular(factor, tanimoto(self._observed, fingerprints), lower=True, check_finite=False)
+        projection = self.whiten(tanimoto(self._observed, fingerprints))
         whitened = self.whiten((self._scores - offset) / scale)
         variance = np.maximum(1.0 - np.einsum("nm,nm->m", projection, projection), 1e-12)
         mean = offset + scale * (whitened @ projection)
@@ -271,8 +269,7 @@ class TanimotoGP:
 
     def whiten(self, y: Array) -> Array:
         """L^-1 y for any y (N,) or (N, K): several outcomes of the same molecules share one factor."""
-        n = len(self)
-        return solve_triangular(self._factor[:n, :n], y, lower=True, check_finite=False)
+        return solve_triangular(self._factor, y, lower=True, check_finite=False)
 
     def _units(self) -> tuple[float, float]:
         return self._fixed_units or units(self._told, self.scaling)
