@@ -78,9 +78,13 @@ def report_fault(error: Exception) -> int:
 
 def explain(error: Exception) -> tuple[str, int]:
     """The message for an exception, and the exit code."""
+    if isinstance(error, ImportError) and error.name and not error.name.startswith("molvae"):
+        return f"error: {error}; a package is missing or broken. Install molvae again: pip install -e .", 1
+    from typer import Abort  # after what is said where it is missing
+
     if isinstance(error, Interrupted):
         return str(error), error.exit_code
-    if _is_abort(error):
+    if isinstance(error, Abort):
         return "interrupted", INTERRUPTED
     if hasattr(error, "format_message"):  # a usage error; which class it is depends on the version of typer
         context = getattr(error, "ctx", None)
@@ -92,8 +96,6 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"error: {error}", error.exit_code
     if isinstance(error, OSError):
         return _explain_os_error(error)
-    if isinstance(error, ImportError) and error.name and not error.name.startswith("molvae"):
-        return f"error: {error}; a package is missing or broken. Install molvae again: pip install -e .", 1
     return (
         f"error: unexpected {type(error).__name__}: {error}\n"
         "This is a fault in molvae or in an oracle of yours. The traceback: MOLVAE_DEBUG=1 molvae ...",
@@ -113,14 +115,6 @@ def _explain_os_error(error: OSError) -> tuple[str, int]:
     if error.errno in READ_ONLY:
         return f"error: {name}: {error.strerror}; choose another place (--run-dir, --out)", 3
     return f"error: {error}", 3 if name else 1
-
-
-def _is_abort(error: Exception) -> bool:
-    try:
-        from typer import Abort
-    except ImportError:  # then it did not raise this; the message for the missing package follows
-        return False
-    return isinstance(error, Abort)
 
 
 def _is_disk_full(error: BaseException) -> bool:

@@ -189,15 +189,14 @@ class TanimotoGP:
         self._factorise(self._observed, 0 if changed else n)
 
     def _factorise(self, observed: sparse.csr_matrix, first: int) -> None:
-        """Compute the rows of the Cholesky factor from `first` on."""
+        """Compute the rows of the Cholesky factor from `first` on: from 0, or from where it ends."""
         n = len(self)
         grown = np.zeros((n, n))  # no larger: LAPACK would copy a part of a matrix at each solve
         grown[:first, :first] = self._factor[:first, :first]
         new = observed[first:]
         block = tanimoto(new, new) + np.diag(self.noise + self._errors[first:] / self._factored_scale**2)
         if first:
-            known = tanimoto(observed[:first], new)
-            side = solve_triangular(self._factor[:first, :first], known, lower=True, check_finite=False)
+            side = self.whiten(tanimoto(observed[:first], new))
             block -= side.T @ side
             grown[first:, :first] = side.T
         grown[first:, first:] = _cholesky(block)
