@@ -101,7 +101,7 @@ class BayesianSearch(Search):
         self.proposers = tuple(proposers)
         self.acquisition = acquisition or UpperConfidenceBound()
         self.fingerprint = fingerprint or CountFingerprint()
-        plain = TanimotoGP(weighting=Weighting(self.fingerprint.n_environment_columns))
+        plain = TanimotoGP(weighting=Weighting(self.fingerprint.ends, self.fingerprint.weights()))
         self.surrogate = plain if surrogate is None else surrogate  # an empty one is falsy
         self.goal = goal or Maximum()
         self.inner = inner or InnerSearch()
@@ -246,10 +246,12 @@ class _Pool:
         self.surrogate = surrogate
         self.index: dict[str, int] = {}  # SMILES to row
         self.candidates: list[Candidate] = []
+        self.codes: list[sparse.csr_matrix] = []
         self.beliefs: list[Posterior] = []
 
     def add(self, candidates: list[Candidate], fingerprints: sparse.csr_matrix) -> Posterior:
         belief = self.surrogate.posterior(fingerprints)
+        self.codes.append(fingerprints)
         self.beliefs.append(belief)
         self.candidates += candidates
         self.index.update({c.smiles: row for row, c in enumerate(candidates, len(self.index))})
@@ -258,7 +260,7 @@ class _Pool:
     def fingerprints(self, candidates: Sequence[Candidate]) -> sparse.csr_matrix:
         """Fingerprints of some of its candidates, (n, F)."""
         rows = [self.index[c.smiles] for c in candidates]
-        return sparse.vstack([b.fingerprints for b in self.beliefs], format="csr")[rows] if rows else _NOTHING
+        return sparse.vstack(self.codes, format="csr")[rows] if rows else _NOTHING
 
     def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer, spread: Spread) -> list[Candidate]:
         """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.

@@ -15,7 +15,7 @@ from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.diversity import SelectSpec
-from molvae.search.features import CountFingerprint
+from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
 from molvae.search.goals import ParetoFront
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
 from molvae.search.lead import LeadConstraint, with_targets
@@ -47,24 +47,24 @@ class SurrogateSpec(Spec):
 
     noise: float = Field(1e-4, gt=0)
     scaling: Scaling = "range"
-    radius: int = Field(3, ge=0)
+    radius: int = Field(2, ge=0, description="of the environments of atoms, in bonds")
     n_bits: int = Field(4096, ge=64)
     max_count: int = Field(16, ge=1)
+    roles: bool = Field(True, description="whether roles and pairs of atoms may take the place of environments")
     descriptors: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(
-        (0.0, 0.5, 1.0, 2.0, 4.0, 8.0),
-        description="weights of logP, TPSA, ... beside environments to choose from",
+        DESCRIPTOR_WEIGHTS,
+        description="weights of logP, TPSA, ... beside structure to choose from; none leaves them out",
     )
 
     @property
     def fingerprint(self) -> CountFingerprint:
         """What it sees of a molecule."""
-        return CountFingerprint(self.radius, self.n_bits, self.max_count, bool(self.descriptors))
+        return CountFingerprint(self.radius, self.n_bits, self.max_count, self.roles, bool(self.descriptors))
 
     @property
-    def weighting(self) -> Weighting | None:
-        """How much the descriptors count, if there are any."""
-        columns = self.fingerprint.n_environment_columns
-        return Weighting(columns, self.descriptors) if self.descriptors else None
+    def weighting(self) -> Weighting:
+        """How much the blocks of the fingerprint may count."""
+        return Weighting(self.fingerprint.ends, self.fingerprint.weights(self.descriptors))
 
 
 class InnerSpec(Spec):

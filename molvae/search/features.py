@@ -1,17 +1,21 @@
-"""What the surrogate sees of a molecule: its atoms' environments and its physico-chemical descriptors, all as counts.
+"""What the surrogate sees of a molecule: environments and pairs of its atoms and its physico-chemical descriptors, all
+as counts.
 
 A count c of a feature is written in unary ("thermometer") code, as ones in the first c columns of that feature. Then
 the sum of the minima of two molecules' counts is an inner product, and the Tanimoto ("MinMax") kernel costs one sparse
 matrix product.
 
-Environments alone (Morgan counts) say badly what scores of several properties depend on: composition, lipophilicity,
-polar surface. As counts of half a logP unit, of 10 square angstrom and so on, those stand in the same kernel.
+Features stand in blocks of columns, so that a kernel can weight each block. A similarity to a molecule depends on its
+atoms' environments (Morgan counts); a pharmacophore or a shape on their roles (donor, acceptor, aromatic, ...) and on
+how far apart atoms are; a score of several properties on composition, lipophilicity, polar surface. As counts of half a
+logP unit, of 10 square angstrom and so on, the last stand in the same kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,54 +42,91 @@ N_DESCRIBED = len(ELEMENTS) + 1 + len(DESCRIBED)  # 1 for hydrogen
 MOST = 64  # larger counts of a descriptor are cut to this
 
 
+VIEWS: tuple[dict[str, float], ...] = (  # weights of the blocks that tell one structure from another
+    {"inner": 1.0, "outer": 0.5},  # the largest environments are many, and seldom shared
+    {"roles": 1.0, "pairs": 0.3},  # there are n (n - 1) / 2 pairs
+)
+DESCRIPTOR_WEIGHTS = (1.0, 0.0, 4.0, 16.0)  # of a descriptor's count beside an environment's
+
+
 @dataclass(frozen=True)
 class CountFingerprint:
-    """Unary code of Morgan counts and descriptors.
+    """Unary code of counts.
+
+    ===========  ===============================================================================================
+    block        features
+    ===========  ===============================================================================================
+    inner        environments of each atom, of a smaller radius than the largest (Morgan)
+    outer        environments of the largest radius
+    roles        environments of atoms that are told apart by pharmacophoric role instead of element ("FCFP")
+    pairs        atom pairs with their distance in bonds (Carhart et al. 1985, doi:10.1021/ci00046a002)
+    descriptors  composition and `DESCRIBED`
+    ===========  ===============================================================================================
 
     Args:
-        radius: bonds around each atom.
-        n_bits: width the environments are folded to.
-        max_count: larger counts of an environment are cut to this.
-        descriptors: whether there are columns for composition and descriptors behind those of the environments.
+        radius: bonds around each atom, at most.
+        n_bits: width that each block but the descriptors is folded to.
+        max_count: larger counts of a feature there are cut to this.
+        roles: whether there are the blocks "roles" and "pairs".
+        descriptors: whether there is a block of descriptors.
     """
 
-    radius: int = 3
+    radius: int = 2
     n_bits: int = 4096
     max_count: int = 16
+    roles: bool = True
     descriptors: bool = True
 
     @property
-    def n_columns(self) -> int:
-        """F."""
-        return self.n_environment_columns + (N_DESCRIBED * MOST if self.descriptors else 0)
-
-    @property
-    def n_environment_columns(self) -> int:
-        """The first columns of F, before those of the descriptors."""
-        return self.n_bits * self.max_count
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks in the order of their columns."""
+        structure = ("inner", "outer", "roles", "pairs") if self.roles else ("inner", "outer")
+        return (*structure, "descriptors") if self.descriptors else structure
 
     @property
     def most(self) -> Counts:
         """The count at which each feature is cut, (W,)."""
-        described = np.full(N_DESCRIBED if self.descriptors else 0, MOST)
-        return np.concatenate([np.full(self.n_bits, self.max_count), described])
+        return np.concatenate(
+            [
+                np.full(N_DESCRIBED, MOST) if block == "descriptors" else np.full(self.n_bits, self.max_count)
+                for block in self.blocks
+            ]
+        )
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The columns at which the blocks end; the last is F."""
+        widths = [N_DESCRIBED * MOST if b == "descriptors" else self.n_bits * self.max_count for b in self.blocks]
+        return tuple(np.cumsum(widths).tolist())
+
+    def weights(self, descriptors: Sequence[float] = DESCRIPTOR_WEIGHTS) -> tuple[tuple[float, ...], ...]:
+        """Weights of the blocks to choose from: each view of the structure with each of these for the descriptors."""
+        views = VIEWS if self.roles else VIEWS[:1]
+        beside = [{"descriptors": weight} for weight in descriptors] if self.descriptors else [{}]
+        return tuple(tuple((view | more).get(block, 0.0) for block in self.blocks) for view in views for more in beside)
 
     def __call__(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
         """Unary code of N molecules, (N, F) CSR of ones."""
         return self.unary(self.counts(mols))
 
     def counts(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
-        """Counts of the W features, (N, W): environments first, then descriptors."""
-        generator = rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.n_bits)
-        found = [generator.GetCountFingerprint(mol).GetNonzeroElements() for mol in mols]
+        """Counts of the W features, (N, W), block by block."""
+        all_sizes = self._counted("environments", self.radius, mols)
+        smaller = self._counted("environments", self.radius - 1, mols) if self.radius else 0 * all_sizes
+        parts = [smaller, all_sizes - smaller]
+        if self.roles:
+            parts += [self._counted("roles", self.radius, mols), self._counted("pairs", 0, mols)]
+        if self.descriptors:
+            parts.append(sparse.csr_matrix(described(mols)))
+        return sparse.hstack(parts, format="csr")
+
+    def _counted(self, kind: str, radius: int, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
+        """Counts (N, n_bits) of one kind of hashed feature."""
+        vectors = _generator(kind, radius, self.n_bits).GetCountFingerprints(tuple(mols))
+        found = [vector.GetNonzeroElements() for vector in vectors]
         bits = np.fromiter((bit for counts in found for bit in counts), dtype=np.int64)
         data = np.fromiter((count for counts in found for count in counts.values()), dtype=np.int64)
-        ends = np.cumsum([0, *map(len, found)])
-        environments = sparse.csr_matrix((data, bits, ends), shape=(len(mols), self.n_bits))
-        if not self.descriptors:
-            return environments
-        descriptors = sparse.csr_matrix(described(mols))
-        return sparse.hstack([environments, descriptors], format="csr")
+        return sparse.csr_matrix((data, bits, np.cumsum([0, *map(len, found)])), shape=(len(mols), self.n_bits))
 
     def unary(self, counts: Any) -> sparse.csr_matrix:
         """Unary code (N, F) of counts (N, W), sparse or dense."""
@@ -96,13 +137,22 @@ class CountFingerprint:
         indices = np.repeat((np.cumsum(most) - most)[counts.indices], levels) + step
         ends = np.concatenate([[0], np.cumsum(levels)])[counts.indptr]
         data = np.ones(len(indices))
-        return sparse.csr_matrix((data, indices, ends), shape=(counts.shape[0], self.n_columns))
+        return sparse.csr_matrix((data, indices, ends), shape=(counts.shape[0], self.ends[-1]))
 
     def stacked(self, rows: Sequence[Any]) -> sparse.csr_matrix:
         """Unary code (N, F) of molecules given by the columns of their ones; stacking single rows takes far longer."""
         ends = np.cumsum([0, *map(len, rows)])
         columns = np.concatenate([*rows, np.zeros(0, dtype=np.int64)])
-        return sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(rows), self.n_columns))
+        return sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(rows), self.ends[-1]))
+
+
+@cache
+def _generator(kind: str, radius: int, n_bits: int) -> Any:
+    """RDKit's generator of a kind of hashed feature."""
+    if kind == "pairs":
+        return rdFingerprintGenerator.GetAtomPairGenerator(fpSize=n_bits)
+    roles = rdFingerprintGenerator.GetMorganFeatureAtomInvGen() if kind == "roles" else None
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=n_bits, atomInvariantsGenerator=roles)
 
 
 def described(mols: Sequence[Chem.Mol]) -> Counts:

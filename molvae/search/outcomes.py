@@ -164,7 +164,7 @@ class OutcomesGP:
         self._values, self._told = np.vstack([self._values, clipped]), np.vstack([self._told, clipped])
 
     def adapt(self) -> None:
-        """Choose the weight of the descriptors anew, see `TanimotoGP.adapt`; it is the same for all outcomes."""
+        """Choose the weights of the features anew, see `TanimotoGP.adapt`; they are the same for all outcomes."""
         offsets, scales = self._units()
         self._process.adapt((self._values - offsets) / scales)
 

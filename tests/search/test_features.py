@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from rdkit import Chem
-from rdkit.Chem import Crippen, rdMolDescriptors
+from rdkit.Chem import Crippen, rdFingerprintGenerator, rdMolDescriptors
 from search_molecules import MOLECULES
 
 from molvae.search.features import ELEMENTS, MOST, N_DESCRIBED, CountFingerprint, described
@@ -12,9 +12,13 @@ from molvae.search.surrogate import tanimoto
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
 
 
+FULL = CountFingerprint()
+
+
+@pytest.mark.parametrize("roles", [False, True])
 @pytest.mark.parametrize("descriptors", [False, True])
-def test_unary_code_gives_the_minmax_kernel(descriptors: bool) -> None:
-    fingerprint = CountFingerprint(2, 1024, 4, descriptors)
+def test_unary_code_gives_the_minmax_kernel(descriptors: bool, roles: bool) -> None:
+    fingerprint = CountFingerprint(2, 1024, 4, roles, descriptors)
     counts = np.minimum(fingerprint.counts(MOLS).toarray(), fingerprint.most)
     least, largest = (f(counts[:, None], counts).sum(axis=2) for f in (np.minimum, np.maximum))
     code = fingerprint(MOLS)
@@ -22,11 +26,46 @@ def test_unary_code_gives_the_minmax_kernel(descriptors: bool) -> None:
     np.testing.assert_allclose(tanimoto(code, code), least / largest, atol=1e-12)
 
 
-def test_descriptors_stand_behind_environments() -> None:
-    plain, weighted = CountFingerprint(descriptors=False), CountFingerprint()
-    both = weighted.counts(MOLS).toarray()
-    np.testing.assert_array_equal(both[:, : plain.n_bits], plain.counts(MOLS).toarray())
-    np.testing.assert_array_equal(both[:, plain.n_bits :], described(MOLS))
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+def test_blocks_are_rdkits_fingerprints(radius: int) -> None:
+    fingerprint = CountFingerprint(radius, 2048)
+    counts = fingerprint.counts(MOLS).toarray()
+    inner, outer, roles, pairs = (counts[:, 2048 * i : 2048 * (i + 1)] for i in range(4))
+    invariants = rdFingerprintGenerator.GetMorganFeatureAtomInvGen()
+    for block, generator in (
+        (inner + outer, rdFingerprintGenerator.GetMorganGenerator(radius)),
+        (roles, rdFingerprintGenerator.GetMorganGenerator(radius, atomInvariantsGenerator=invariants)),
+        (pairs, rdFingerprintGenerator.GetAtomPairGenerator()),
+    ):
+        np.testing.assert_array_equal(block, [generator.GetCountFingerprintAsNumPy(mol) for mol in MOLS])
+    smaller = [np.zeros(2048)] * len(MOLS)
+    if radius:
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius - 1)
+        smaller = [generator.GetCountFingerprintAsNumPy(mol) for mol in MOLS]
+    np.testing.assert_array_equal(inner, smaller)
+    np.testing.assert_array_equal(counts[:, 4 * 2048 :], described(MOLS))
+
+
+def test_columns_of_a_block_end_where_the_next_begins() -> None:
+    code, counts = FULL(MOLS), np.minimum(FULL.counts(MOLS).toarray(), FULL.most)
+    widths = [4096] * 4 + [N_DESCRIBED]
+    in_code = np.split(code.toarray(), FULL.ends[:-1], axis=1)
+    in_counts = np.split(counts, np.cumsum(widths)[:-1], axis=1)
+    assert FULL.ends[-1] == code.shape[1]
+    for ones, numbers in zip(in_code, in_counts, strict=True):
+        np.testing.assert_array_equal(ones.sum(axis=1), numbers.sum(axis=1))
+
+
+def test_weights_are_for_the_blocks_that_are_there() -> None:
+    assert FULL.weights((0.0, 4.0)) == (
+        (1.0, 0.5, 0.0, 0.0, 0.0),
+        (1.0, 0.5, 0.0, 0.0, 4.0),
+        (0.0, 0.0, 1.0, 0.3, 0.0),
+        (0.0, 0.0, 1.0, 0.3, 4.0),
+    )
+    assert CountFingerprint(roles=False).weights((2.0,)) == ((1.0, 0.5, 2.0),)
+    assert CountFingerprint(roles=False, descriptors=False).weights() == ((1.0, 0.5),)
+    assert CountFingerprint(descriptors=False).weights() == ((1.0, 0.5, 0.0, 0.0), (0.0, 0.0, 1.0, 0.3))
 
 
 def test_descriptors_are_rdkits_in_their_steps() -> None:
@@ -48,7 +87,8 @@ def test_what_is_out_of_range_is_cut() -> None:
 
 
 def test_stacked_columns_are_the_code() -> None:
-    code = CountFingerprint()(MOLS)
+    code = FULL(MOLS)
     rows = [code[i].indices for i in (3, 1, 1)]
-    assert (CountFingerprint().stacked(rows) != code[[3, 1, 1]]).nnz == 0
-    assert CountFingerprint().stacked([]).shape == (0, code.shape[1])
+    assert (FULL.stacked(rows) != code[[3, 1, 1]]).nnz == 0
+    assert FULL.stacked([]).shape == (0, code.shape[1])
+    assert FULL([]).shape == (0, code.shape[1])

@@ -163,7 +163,7 @@ def test_inferred_reference_lies_a_tenth_of_the_range_below_the_front() -> None:
 
 
 def test_covariances_are_those_of_the_weighted_kernel() -> None:
-    weighting = Weighting(CountFingerprint().n_environment_columns, (8.0,))
+    weighting = Weighting(CountFingerprint().ends, CountFingerprint().weights((4.0,))[1:])
     gp, alone = OutcomesGP(TWO_AND_ONE, weighting=weighting), TanimotoGP(scaling="none", weighting=weighting)
     gp.append(FINGERPRINTS[:8], VALUES)
     alone.append(FINGERPRINTS[:8], VALUES[:, 0])

@@ -11,7 +11,7 @@ from search_molecules import MOLECULES
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from molvae.search.features import CountFingerprint
+from molvae.search.features import N_DESCRIBED, CountFingerprint
 from molvae.search.surrogate import DENSE_ROWS, TanimotoGP, Weighting, leave_one_out_error, tanimoto, units
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
@@ -38,9 +38,9 @@ class Precomputed(Kernel):
 
 @pytest.mark.parametrize("radius", [2, 3])
 def test_tanimoto_equals_rdkit_on_counts(radius: int) -> None:
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=2048)
-    reference = [generator.GetCountFingerprint(m) for m in MOLS]
-    ours = CountFingerprint(radius, 2048, 64, descriptors=False)(MOLS)
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius)
+    reference = [generator.GetSparseCountFingerprint(m) for m in MOLS]
+    ours = CountFingerprint(radius, 2**20, 64, roles=False, descriptors=False)(MOLS)
     expected = [DataStructs.BulkTanimotoSimilarity(a, reference) for a in reference]
     np.testing.assert_allclose(tanimoto(ours, ours), expected, atol=1e-12)
 
@@ -55,7 +55,7 @@ def test_tanimoto_of_many_molecules_is_that_of_each_pair() -> None:
 
 def test_counts_above_the_maximum_are_cut() -> None:
     chains = [Chem.MolFromSmiles("C" * n) for n in (20, 30)]
-    assert tanimoto(*(CountFingerprint(0, 2048, 4, descriptors=False)([m]) for m in chains))[0, 0] == 1.0
+    assert tanimoto(*(CountFingerprint(0, 2048, 4, roles=False, descriptors=False)([m]) for m in chains))[0, 0] == 1.0
 
 
 def test_posterior_equals_scikit_learn() -> None:
@@ -172,20 +172,18 @@ def test_without_observations_believes_the_prior() -> None:
 SAMPLE = Path(__file__).parents[2] / "data" / "sample.smi"
 SAMPLED = [Chem.MolFromSmiles(line.split()[0]) for line in SAMPLE.read_text(encoding="utf-8").splitlines()[:60]]
 FINGERPRINT = CountFingerprint()
-WEIGHTING = Weighting(FINGERPRINT.n_environment_columns)
+WEIGHTING = Weighting(FINGERPRINT.ends, FINGERPRINT.weights())
 
 
-@pytest.mark.parametrize("weight", WEIGHTING.choices)
-def test_weighted_kernel_is_the_ratio_of_weighted_sums(weight: float) -> None:
+@pytest.mark.parametrize("choice", range(len(WEIGHTING.choices)))
+def test_weighted_kernel_is_the_ratio_of_weighted_sums(choice: int) -> None:
     counts = np.minimum(FINGERPRINT.counts(MOLS).toarray(), FINGERPRINT.most)
-    weights = np.where(np.arange(counts.shape[1]) < FINGERPRINT.n_bits, 1.0, weight)
+    widths = [FINGERPRINT.n_bits] * 4 + [N_DESCRIBED]
+    weights = np.repeat(WEIGHTING.choices[choice], widths)
     least, largest = (f(counts[:, None], counts) @ weights for f in (np.minimum, np.maximum))
-    weighted = WEIGHTING.applied(FINGERPRINT(MOLS), weight)
+    weighted = WEIGHTING.applied(X, WEIGHTING.choices[choice])
     np.testing.assert_allclose(tanimoto(weighted, weighted), least / largest, atol=1e-12)
-    twice = WEIGHTING.applied(WEIGHTING.applied(weighted, 3.0), weight)
-    np.testing.assert_array_equal(twice.toarray(), weighted.toarray())
-    kernel = list(WEIGHTING.kernels(weighted))[WEIGHTING.choices.index(weight)]
-    np.testing.assert_allclose(kernel, least / largest, atol=1e-12)
+    np.testing.assert_allclose(list(WEIGHTING.kernels(X))[choice], least / largest, atol=1e-12)
 
 
 @pytest.mark.parametrize("y", [Y, np.stack([Y, Y**2], axis=1)], ids=["one outcome", "two"])
@@ -199,18 +197,29 @@ def test_leave_one_out_error_is_that_of_leaving_one_out(y: np.ndarray) -> None:
     assert leave_one_out_error(covariance, y) == pytest.approx(float(np.mean(errors)))
 
 
-def test_descriptors_count_where_the_score_depends_on_them() -> None:
-    target = FINGERPRINT(SAMPLED[:1])[:, : WEIGHTING.first]
-    similarity = tanimoto(FINGERPRINT(SAMPLED)[:, : WEIGHTING.first], target)[:, 0]
-    lipophilicity = np.array([Crippen.MolLogP(mol) for mol in SAMPLED])
+def test_what_the_score_depends_on_counts() -> None:
+    mols = SAMPLED
+    similarity = {
+        "environments": rdFingerprintGenerator.GetMorganGenerator(2),
+        "pairs": rdFingerprintGenerator.GetAtomPairGenerator(),
+    }
+    scores = {
+        name: np.array([DataStructs.TanimotoSimilarity(mine, target) for mine in prints])
+        for name, generator in similarity.items()
+        for prints in [generator.GetCountFingerprints(mols)]
+        for target in [prints[0]]
+    }
+    scores["logp"] = np.array([Crippen.MolLogP(mol) for mol in mols])
     chosen = {}
-    for name, y in (("similarity", similarity), ("logp", lipophilicity)):
+    for name, y in scores.items():
         gp = TanimotoGP(weighting=WEIGHTING)
-        gp.append(FINGERPRINT(SAMPLED), y)
+        gp.append(FINGERPRINT(mols), y)
         gp.adapt()
-        chosen[name] = gp.weight
-    assert chosen["logp"] == 8.0
-    assert chosen["similarity"] <= 1.0
+        chosen[name] = dict(zip(FINGERPRINT.blocks, gp.weights or (), strict=True))
+    assert chosen["environments"]["inner"] > 0
+    assert chosen["pairs"]["pairs"] > 0
+    assert chosen["logp"]["descriptors"] == 16.0
+    assert max(chosen[name]["descriptors"] for name in similarity) <= 1.0
 
 
 def test_a_changed_weight_is_that_of_a_process_that_had_it_from_the_beginning() -> None:
@@ -219,8 +228,9 @@ def test_a_changed_weight_is_that_of_a_process_that_had_it_from_the_beginning() 
     for lot in (slice(0, 10), slice(10, 30), slice(30, 50)):
         grown.append(FINGERPRINT(SAMPLED[lot]), y[lot])
         grown.adapt()
-    assert grown.weight != WEIGHTING.choices[len(WEIGHTING.choices) // 2]
-    fixed = TanimotoGP(weighting=Weighting(WEIGHTING.first, (grown.weight,)))
+    assert grown.weights is not None
+    assert grown.weights != WEIGHTING.choices[0]
+    fixed = TanimotoGP(weighting=Weighting(WEIGHTING.ends, (grown.weights,)))
     fixed.append(FINGERPRINT(SAMPLED[:50]), y[:50])
     ours, expected = (gp.posterior(FINGERPRINT(SAMPLED[50:])) for gp in (grown, fixed))
     np.testing.assert_allclose(ours.mean, expected.mean, atol=1e-8)
