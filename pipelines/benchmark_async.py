@@ -15,7 +15,7 @@ from pathlib import Path
 from molvae.core.files import write_json
 from molvae.oracles import oracle
 from molvae.search import SearchResult, optimise
-from molvae.search.config import BayesianSpec, InnerSpec
+from molvae.search.methods import BayesianSpec, InnerSpec
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.start import StartSpec, start_molecules
 

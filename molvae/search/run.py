@@ -24,7 +24,7 @@ from molvae.search import feasibility, multiobjective, structural, surrogate, tu
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
 from molvae.search.bayesian import BayesianSearch
-from molvae.search.config import BayesianSpec, MethodSpec, OptimiseConfig, SearchSpec, TurboSpec
+from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import Constraints, ConstraintSpec, OracleConstraintSpec, build_constraints
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.lead import LEAD_STREAM, neighbourhood
@@ -32,6 +32,7 @@ from molvae.search.ledger import Ledger, Record
 from molvae.search.library import Library
 from molvae.search.loop import SearchResult, require_one_objective, run_search
 from molvae.search.measured import Measurements, measurements, read_measurements, write_rejected
+from molvae.search.methods import BayesianSpec, MethodSpec, Setting, TurboSpec
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import Outcomes
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
@@ -77,7 +78,7 @@ def optimise(
         start: molecules to begin with; they cost calls. None samples 30 from the model, but none where there are data.
         data: measured molecules, known from the beginning at no cost of calls; see `measured.measurements`.
         batch_size: molecules for each call of the oracle.
-        method: how to search; see `molvae.search.config`. None takes the default.
+        method: how to search; see `molvae.search.methods`. None takes the default.
         constraints: what a molecule must meet; see `molvae.search.constraints`.
         reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
         device: for the model.
@@ -201,7 +202,7 @@ def build_search(
         fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
         return fits and all(f(mol) for f in filters)
 
-    search = method.build(model, seed, start, accept, outcomes)
+    search = method.build(Setting(model, seed, start, accept, outcomes))
     if isinstance(search, BayesianSearch) and not (
         spec.min_distance and isinstance(search.acquisition, JointAcquisition)
     ):

@@ -21,7 +21,8 @@ from molvae.core.files import sha256_file, sha256_text
 from molvae.core.runtime import fingerprint
 from molvae.oracles import PMO_TASKS
 from molvae.oracles.config import NamedSpec
-from molvae.search.config import BayesianSpec, OptimiseConfig
+from molvae.search.config import OptimiseConfig
+from molvae.search.methods import BayesianSpec
 from molvae.search.start import StartSpec
 
 HASH_LENGTH = 12  # hex digits: two configs of one study never share them

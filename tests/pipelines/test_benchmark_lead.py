@@ -15,7 +15,8 @@ from molvae.chem.descriptors import sa_score
 from molvae.chem.molecules import canonical
 from molvae.core.config import dump_config
 from molvae.oracles.config import NamedSpec
-from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig, SearchSpec
+from molvae.search.config import OptimiseConfig, SearchSpec
+from molvae.search.methods import BayesianSpec, InnerSpec
 from molvae.search.specs import GraphMutationSpec
 from pipelines.benchmark_lead import Job, Row, finished, main, published, read_leads, run_job, save, summary
 

@@ -9,7 +9,7 @@ import pytest
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError
 from molvae.oracles import PMO_TASKS
-from molvae.search.config import BayesianSpec
+from molvae.search.methods import BayesianSpec
 from pipelines import benchmark_pmo
 from pipelines.pmo.study import SearchMethod, Study
 

@@ -28,9 +28,10 @@ from molvae.oracles.oracle import Minimised, Oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
-from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig
+from molvae.search.config import OptimiseConfig
 from molvae.search.features import CountFingerprint
 from molvae.search.ledger import Ledger, Record
+from molvae.search.methods import BayesianSpec, InnerSpec, Setting
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.surrogate import TanimotoGP, tanimoto
@@ -63,7 +64,7 @@ class Slow(Oracle):
 
 
 def search(n: int = 6) -> Search:
-    return METHOD.build(None, 0, MOLECULES[:n], lambda mol: True)
+    return METHOD.build(Setting(start=MOLECULES[:n]))
 
 
 # --- proposals and what is pending ---
@@ -163,7 +164,7 @@ def test_all_workers_are_busy_at_once() -> None:
 
 def test_failures_and_infeasible_molecules_are_recorded() -> None:
     small = PropertyWindow("mw", high=160)
-    one = METHOD.build(None, 0, MOLECULES[:8], small)
+    one = METHOD.build(Setting(start=MOLECULES[:8], accept=small))
     rule = {MOLECULES[0]: np.nan, MOLECULES[1]: np.inf}
     with LocalCrew(Slow(rule=lambda s: rule.get(s, 1.0)), 3) as crew:
         result = run_with_crew(one, crew, Ledger(), budget=16, batch_size=2, constraints={"mw": small})
@@ -189,7 +190,7 @@ def test_a_stop_records_what_is_being_scored_and_begins_nothing(tmp_path: Path) 
     GATE.clear()
     slow = Slow(rule=lambda s: len(s) if len(slow.seen) <= 7 or GATE.wait(60) else np.nan)
     with Gated(slow, 3, file=file) as crew:
-        one = METHOD.build(None, 0, start, lambda mol: True)
+        one = METHOD.build(Setting(start=start))
         stopped = lambda: len(ledger) >= 5 and crew.wanted == 0  # noqa: E731  # three are at the gate, three wait
         result = run_with_crew(one, crew, ledger, budget=40, batch_size=2, stopped=stopped)
     assert result.reason == "stopped"
@@ -199,7 +200,7 @@ def test_a_stop_records_what_is_being_scored_and_begins_nothing(tmp_path: Path) 
     again = Slow()
     with LocalCrew(again, 1, file=file, known={r.smiles for r in ledger.records}.__contains__) as crew:
         assert [task.smiles for task in crew.pending] == left
-        one = METHOD.build(None, 0, start, lambda mol: True)
+        one = METHOD.build(Setting(start=start))
         result = run_with_crew(one, crew, ledger, budget=40, batch_size=2)
     assert again.seen[: len(left)] == left
     assert len(result.smiles) == len(set(result.smiles)) == 40
@@ -213,7 +214,7 @@ def test_an_oracle_that_cannot_run_ends_the_search() -> None:
 
 
 def test_a_search_without_new_molecules_ends() -> None:
-    one = METHOD.build(None, 0, MOLECULES[:5], lambda mol: False)
+    one = METHOD.build(Setting(start=MOLECULES[:5], accept=lambda mol: False))
     with LocalCrew(Slow(), 3) as crew:
         result = run_with_crew(one, crew, Ledger(), budget=50, batch_size=2)
     assert (len(result.smiles), result.reason) == (5, "no new molecules")

@@ -13,9 +13,10 @@ from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.generation import MoleculeVAE
 from molvae.search.bayesian import BayesianSearch
-from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig
+from molvae.search.config import OptimiseConfig
 from molvae.search.features import CountFingerprint
 from molvae.search.library import Library, LibrarySpec
+from molvae.search.methods import BayesianSpec, InnerSpec, Setting
 from molvae.search.run import run
 from molvae.search.specs import GraphMutationSpec, UCBSpec
 
@@ -25,7 +26,7 @@ GREEDY = UCBSpec(log10_weight=(-3.0, -2.0))
 
 def search(library: list[str]) -> BayesianSearch:
     spec = BayesianSpec(inner=INNER, acquisition=GREEDY, proposers=(GraphMutationSpec(),))
-    made = spec.build(None, 0, MOLECULES[:4], lambda mol: True)
+    made = spec.build(Setting(start=MOLECULES[:4]))
     assert isinstance(made, BayesianSearch)
     made.library = Library(library, made.fingerprint, made.accept)
     return made

@@ -18,8 +18,9 @@ from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json, sha256_file
 from molvae.oracles.oracle import Oracle
 from molvae.search import optimise
-from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig, OptunaSpec, PriorSpec, TurboSpec
+from molvae.search.config import OptimiseConfig
 from molvae.search.measured import DataSpec, measurements, read_measurements
+from molvae.search.methods import BayesianSpec, InnerSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
@@ -134,7 +135,7 @@ def test_data_teach_what_is_good() -> None:
 
 def test_noisy_data_are_believed_less() -> None:
     def belief(noise: float) -> tuple[float, float]:
-        search = METHOD.build(None, 0, (), lambda mol: True)
+        search = METHOD.build(Setting())
         found = measurements([(MOLECULES[0], 1.0, noise), *((s, 0.0, noise) for s in MOLECULES[1:])])
         search.learn(found.smiles, found.values.tolist(), found.errors.tolist())
         posterior = search.surrogate.posterior(search.fingerprint.stacked([search._columns[MOLECULES[0]]]))  # type: ignore[attr-defined]
@@ -151,7 +152,7 @@ def test_noisy_data_are_believed_less() -> None:
     ids=lambda m: m.kind,
 )
 def test_every_method_takes_measured_molecules(method: Any, model: Any) -> None:
-    search = method.build(model, 0, (), lambda mol: True)
+    search = method.build(Setting(model))
     search.learn(MOLECULES[:6], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.1] * 6)
     asked = [c.smiles for c in search.ask(3)]
     assert asked

@@ -26,13 +26,14 @@ from molvae.core.files import read_json
 from molvae.oracles import Oracle, Stacked, oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
-from molvae.search.config import BayesianSpec, EvolutionSpec, InnerSpec, OptimiseConfig, OptunaSpec, TurboSpec
+from molvae.search.config import OptimiseConfig
 from molvae.search.evolution import crowding_distance, survivors
 from molvae.search.feasibility import log_feasibility
 from molvae.search.features import CountFingerprint
 from molvae.search.joint_model import JointModel
 from molvae.search.ledger import STUDY, Ledger
 from molvae.search.loop import run_search
+from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, Setting, TurboSpec
 from molvae.search.multiobjective import Chebyshev, HypervolumeImprovement, furthest_apart
 from molvae.search.outcomes import Outcomes, OutcomesGP, Window
 from molvae.search.pareto import front_mask
@@ -131,7 +132,7 @@ METHODS = {
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_search_is_a_function_of_what_it_was_told(kind: str, model: Any) -> None:
     def make() -> Search:
-        return METHODS[kind].build(model, 0, MOLECULES[:6], lambda mol: True, Outcomes(2))
+        return METHODS[kind].build(Setting(model, start=MOLECULES[:6], outcomes=Outcomes(2)))
 
     search = make()
     first = play(search, 4)
@@ -143,7 +144,7 @@ def test_a_search_is_a_function_of_what_it_was_told(kind: str, model: Any) -> No
 
 def test_what_does_not_fit_the_number_of_objectives_is_refused(model: Any) -> None:
     def build(method: Any, outcomes: Outcomes) -> None:
-        method.build(model, 0, (), lambda mol: True, outcomes)
+        method.build(Setting(model, outcomes=outcomes))
 
     for method in (BayesianSpec(acquisition=UCBSpec()), TurboSpec(), OptunaSpec(sampler="cmaes")):
         with pytest.raises(ConfigError, match="objective|one score"):
@@ -194,7 +195,7 @@ def test_a_resumed_search_equals_one_that_was_not(method: BayesianSpec, cut: int
     told = Stacked([QED_AND_LOGP, oracle("mw")], names=["a", "b", "c"])
 
     def go(ledger: Ledger, budget: int) -> Any:
-        search = method.build(None, 0, MOLECULES[:6], lambda mol: True, outcomes)
+        search = method.build(Setting(start=MOLECULES[:6], outcomes=outcomes))
         windows = {"light": outcomes.windows[0]}
         return run_search(search, told, ledger, budget=budget, batch_size=3, windows=windows)
 

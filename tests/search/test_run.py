@@ -24,9 +24,10 @@ from molvae.core.errors import ConfigError, DataError, OracleError
 from molvae.core.files import read_events, read_json
 from molvae.oracles.oracle import Oracle
 from molvae.search import optimise
-from molvae.search.config import BayesianSpec, InnerSpec, OptimiseConfig
+from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
+from molvae.search.methods import BayesianSpec, InnerSpec, Setting
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.start import StartSpec, start_molecules
@@ -122,7 +123,7 @@ def test_batches_grow_with_what_was_scored_and_resume_as_they_were(tmp_path: Pat
 
 def test_constraints_mark_start_molecules_and_keep_others_out() -> None:
     small = PropertyWindow("mw", high=160)
-    search = METHOD.build(None, 0, MOLECULES[:8], small)
+    search = METHOD.build(Setting(start=MOLECULES[:8], accept=small))
     result = run_search(search, Counting(len), Ledger(), budget=25, batch_size=5, constraints={"mw": small})
     assert {r.feasible for r in result.records[:8]} == {True, False}
     assert all(r.feasible for r in result.records[8:])
@@ -189,7 +190,7 @@ def test_another_config_in_the_same_directory_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("cut", [1, 3, 9, 14])
 def test_a_batch_that_was_cut_short_is_finished_without_scoring_twice(cut: int) -> None:
     def search() -> Any:
-        return METHOD.build(None, 0, MOLECULES[:6], lambda mol: True)
+        return METHOD.build(Setting(start=MOLECULES[:6]))
 
     whole = run_search(search(), Counting(len), Ledger(), budget=25, batch_size=5)
     ledger = Ledger()
@@ -203,9 +204,7 @@ def test_a_batch_that_was_cut_short_is_finished_without_scoring_twice(cut: int) 
 def test_records_that_this_search_would_not_make_are_kept() -> None:
     ledger = Ledger()
     ledger.add(Record(1, "CCCCO", 5.0, "start", 0, 5, 5, 0.0))
-    result = run_search(
-        METHOD.build(None, 0, MOLECULES[:6], lambda mol: True), Counting(len), ledger, budget=9, batch_size=5
-    )
+    result = run_search(METHOD.build(Setting(start=MOLECULES[:6])), Counting(len), ledger, budget=9, batch_size=5)
     assert result.smiles[0] == "CCCCO"
     assert len(result.smiles) == 9
 

@@ -16,8 +16,8 @@ from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
 from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
-from molvae.search.config import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, PriorSpec, TurboSpec
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
+from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
 from molvae.search.proposals import Candidate, Parents, Proposer
 from molvae.search.specs import (
     DecoderEditsSpec,
@@ -66,7 +66,7 @@ def make(request: pytest.FixtureRequest, model: Any) -> Make:
     """Makes the same search again and again."""
 
     def build(seed: int = 0, start: tuple[str, ...] = tuple(MOLECULES[:6]), accept: Any = lambda mol: True) -> Search:
-        return METHODS[request.param].build(model, seed, start, accept)
+        return METHODS[request.param].build(Setting(model, seed, start, accept))
 
     return build
 
@@ -138,7 +138,7 @@ def test_proposals_grow_with_the_batch_up_to_the_most(batch: int, tried: int) ->
 
 def test_a_search_forgets_what_its_surrogate_has_no_room_for() -> None:
     spec = BayesianSpec(inner=INNER.model_copy(update={"memory": 8}), proposers=STRUCTURAL)
-    search, whole = (s.build(None, 0, MOLECULES[:6], lambda mol: True) for s in (spec, METHODS["structural"]))
+    search, whole = (s.build(Setting(start=MOLECULES[:6])) for s in (spec, METHODS["structural"]))
     assert isinstance(search, BayesianSearch)
     assert play(search, 3) == play(whole, 3)
     sizes = []
@@ -210,7 +210,7 @@ def test_proposers_survive_odd_parents(proposer: Proposer, odd: str) -> None:
 
 def test_latent_proposals_without_a_model_are_refused() -> None:
     with pytest.raises(ConfigError, match="need a model"):
-        BayesianSpec().build(None, 0, (), lambda mol: True)
+        BayesianSpec().build(Setting())
     assert not BayesianSpec(proposers=STRUCTURAL).needs_model
 
 

@@ -1,0 +1,223 @@
+"""How to search: the methods that may stand in a config under `[method]`, and the search that each builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from rdkit import Chem
+
+from molvae.core.config import Spec
+from molvae.core.errors import ConfigError
+from molvae.search.ask_tell import Search
+from molvae.search.bayesian import BayesianSearch, InnerSearch
+from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
+from molvae.search.goals import ParetoFront
+from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.outcomes import Outcomes, OutcomesGP
+from molvae.search.proposals import Proposer
+from molvae.search.specs import (
+    AcquisitionSpec,
+    GraphCrossoverSpec,
+    GraphMutationSpec,
+    MaskCrossoverSpec,
+    PerturbationSpec,
+    ProposerSpec,
+    StochasticDecodingSpec,
+    build_acquisition,
+)
+from molvae.search.surrogate import Scaling, TanimotoGP, Weighting
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What any method builds its search with.
+
+    Attributes:
+        model: of the latent space, where there is one.
+        seed, start, accept: see `Search`.
+        outcomes: what a molecule is judged by.
+    """
+
+    model: LatentModel | None = None
+    seed: int = 0
+    start: Sequence[str] = ()
+    accept: Callable[[Chem.Mol], bool] = lambda mol: True
+    outcomes: Outcomes = Outcomes()
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The arguments that every `Search` takes."""
+        return {"seed": self.seed, "start": self.start, "accept": self.accept}
+
+    @property
+    def latent(self) -> LatentModel:
+        """The model, for a method that cannot do without.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self.model is None:
+            raise ConfigError("this method searches a model's latent space; give `weights`")
+        return self.model
+
+
+class SurrogateSpec(Spec):
+    """The Tanimoto Gaussian process and the fingerprint it sees; see `surrogate`."""
+
+    noise: float = Field(1e-4, gt=0)
+    scaling: Scaling = "range"
+    radius: int = Field(2, ge=0, description="of the environments of atoms, in bonds")
+    n_bits: int = Field(4096, ge=64)
+    max_count: int = Field(16, ge=1)
+    roles: bool = Field(True, description="whether roles and pairs of atoms may take the place of environments")
+    descriptors: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(
+        DESCRIPTOR_WEIGHTS,
+        description="weights of logP, TPSA, ... beside structure to choose from; none leaves them out",
+    )
+
+    @property
+    def fingerprint(self) -> CountFingerprint:
+        """What it sees of a molecule."""
+        return CountFingerprint(self.radius, self.n_bits, self.max_count, self.roles, bool(self.descriptors))
+
+    @property
+    def weighting(self) -> Weighting:
+        """How much the blocks of the fingerprint may count."""
+        return Weighting(self.fingerprint.ends, self.fingerprint.weights(self.descriptors))
+
+
+class InnerSpec(Spec):
+    """The inner search, free of oracle calls; see `InnerSearch`."""
+
+    generations: int = Field(4, ge=1)
+    candidates: int = Field(20, ge=1, description="proposals a generation for each molecule of a batch")
+    most: int = Field(1000, ge=1, description="proposals a generation, at most, however large the batch")
+    parents: int = Field(100, ge=1)
+    rank_offset: float = Field(0.05, gt=0)
+    reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
+    immigrants: int = Field(200, ge=0, description="molecules of search.library that join in each batch")
+    memory: int = Field(2000, ge=2, description="observed molecules that the surrogate knows, at most")
+
+
+DEFAULT_PROPOSERS: tuple[Any, ...] = (
+    GraphMutationSpec(share=0.375),
+    GraphCrossoverSpec(share=0.375),
+    PerturbationSpec(share=0.12),
+    MaskCrossoverSpec(share=0.08),
+    StochasticDecodingSpec(share=0.05),
+)
+
+
+class BayesianSpec(Spec):
+    """Tanimoto process, structural and latent proposals: the method of molvae."""
+
+    kind: Literal["bayesian"] = "bayesian"
+    surrogate: SurrogateSpec = SurrogateSpec()
+    acquisition: AcquisitionSpec | None = Field(None, description="by default ucb or, of several objectives, chebyshev")
+    inner: InnerSpec = InnerSpec()
+    proposers: Annotated[tuple[ProposerSpec, ...], Field(min_length=1)] = DEFAULT_PROPOSERS
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a proposal goes by way of the latent space."""
+        return any(spec.latent for spec in self.proposers)
+
+    def build(self, setting: Setting) -> Search:
+        s, outcomes = self.surrogate, setting.outcomes
+        how = s.noise, s.scaling, s.weighting
+        return BayesianSearch(
+            self._proposers(setting.model),
+            acquisition=build_acquisition(self.acquisition, outcomes),
+            surrogate=TanimotoGP(*how) if outcomes.plain else OutcomesGP(outcomes, *how),
+            goal=None if outcomes.plain else ParetoFront(outcomes),
+            fingerprint=s.fingerprint,
+            inner=InnerSearch(**self.inner.model_dump()),
+            **setting.common,
+        )
+
+    def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:
+        """Structural proposers as they are; all latent moves together, so that they decode in one batch."""
+        if self.needs_model and model is None:
+            raise ConfigError("latent proposals need a model; give `weights`, or leave the latent proposers out")
+        space = None if model is None else LatentSpace(model)
+        built = [(spec.build(space), spec.share) for spec in self.proposers]
+        proposers = [(part, share) for part, share in built if isinstance(part, Proposer)]
+        moves = [(part, share) for part, share in built if isinstance(part, LatentMove)]
+        if space is not None and moves:
+            proposers.append((LatentProposals(space, moves), sum(share for _, share in moves)))
+        return proposers
+
+
+class TurboSpec(Spec):
+    """Latent coordinates, BoTorch Gaussian process, trust region."""
+
+    kind: Literal["turbo"] = "turbo"
+    points: int = Field(256, ge=4)
+    candidates: int = Field(1024, ge=16)
+    needs_model: ClassVar[bool] = True
+
+    def build(self, setting: Setting) -> Search:
+        from molvae.search.turbo import TurboSearch
+
+        if not setting.outcomes.plain:
+            raise ConfigError("the method 'turbo' has one score to maximise; use 'bayesian' for more")
+        return TurboSearch(setting.latent, points=self.points, candidates=self.candidates, **setting.common)
+
+
+class OptunaSpec(Spec):
+    """One of Optuna's samplers on latent coordinates (a baseline)."""
+
+    kind: Literal["optuna"] = "optuna"
+    sampler: Literal["tpe", "cmaes", "gp", "nsga2"] = "tpe"
+    bounds: float = Field(3.0, gt=0, description="prior standard deviations")
+    needs_model: ClassVar[bool] = True
+
+    def build(self, setting: Setting) -> Search:
+        from molvae.search.baselines import OptunaSearch
+
+        n_objectives = setting.outcomes.n_objectives
+        if setting.outcomes.windows or (n_objectives > 1 and self.sampler == "cmaes"):
+            raise ConfigError(
+                "the method 'optuna' knows no constraints that an oracle tells, and 'cmaes' one objective only; "
+                "use 'bayesian', or another sampler"
+            )
+        return OptunaSearch(setting.latent, self.sampler, self.bounds, n_objectives=n_objectives, **setting.common)
+
+
+class PriorSpec(Spec):
+    """Molecules sampled from the model (a baseline): decoded greedily from latent draws without a temperature."""
+
+    kind: Literal["prior"] = "prior"
+    temperature: float | None = Field(None, gt=0)
+    needs_model: ClassVar[bool] = True
+
+    def build(self, setting: Setting) -> Search:
+        from molvae.search.baselines import PriorSearch
+
+        return PriorSearch(setting.latent, self.temperature, **setting.common)
+
+
+class EvolutionSpec(Spec):
+    """A genetic algorithm on graphs with the selection of NSGA-II (a baseline); `search.batch_size` is a generation."""
+
+    kind: Literal["evolution"] = "evolution"
+    population: int = Field(100, ge=2)
+    mutation: float = Field(0.5, ge=0, le=1, description="share of children with one parent; the others have two")
+    needs_model: ClassVar[bool] = False
+
+    def build(self, setting: Setting) -> Search:
+        from molvae.search.evolution import EvolutionSearch
+
+        if setting.outcomes.windows:
+            raise ConfigError("the method 'evolution' knows no constraints that an oracle tells; use 'bayesian'")
+        proposers = [
+            (GraphMutationSpec().build(None), self.mutation),
+            (GraphCrossoverSpec().build(None), 1.0 - self.mutation),
+        ]
+        return EvolutionSearch(proposers, self.population, **setting.common)
+
+
+MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec | EvolutionSpec, Field(discriminator="kind")]
