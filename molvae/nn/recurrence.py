@@ -7,7 +7,9 @@
     c = tanh(x_c + r * (h W_c + b_c))   candidate
     h' = c + u * (h - c)
 
-On CUDA cuDNN runs it. On a CPU this module runs the same recurrence over *tokens* as one autograd function: the input
+On CUDA cuDNN runs it, in float32 or, where `low` asks for speed, in TF32. Autocast would not do: whatever type it is
+given, it runs cuDNN's recurrences in float16, where the small gradients of a mean over many molecules vanish. On a CPU
+this module runs the same recurrence over *tokens* as one autograd function: the input
 projection of a token is a row of a table, the state stays in float32, the matrix products may run in bfloat16 (several
 times faster where the CPU has AMX or AVX-512 BF16), and the gradients of weight and table are one large product each
 after the loop instead of T small ones.
@@ -141,13 +143,18 @@ class TokenGRU(torch.nn.Module):
         if h0 is None:
             h0 = self._weight_hh.new_zeros(tokens.shape[1], self.hidden_dim)
         if tokens.is_cuda:
-            x = self.embedding(tokens)
-            if static is not None:
-                x = torch.cat([x, static.expand(len(x), -1, -1).to(x.dtype)], dim=2)
-            with torch.autocast("cuda", torch.bfloat16, enabled=low):
-                return self.gru(x, h0[None].to(x.dtype))[0].float()  # type: ignore[no-any-return]
+            return self.by_cudnn(tokens, static, h0, low)
         start = self.start(static, len(h0))
         return recur(tokens, self.table(), start, h0, self._weight_hh, self._bias_hh[2 * self.hidden_dim :], low)
+
+    def by_cudnn(self, tokens: Tensor, static: Tensor | None, h0: Tensor, low: bool = False) -> Tensor:
+        """What `forward` gives, by `nn.GRU`, which on CUDA is cuDNN's; with `low` in TF32."""
+        x = self.embedding(tokens)
+        if static is not None:
+            x = torch.cat([x, static.expand(len(x), -1, -1)], dim=2)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=low), torch.autocast("cuda", enabled=False):
+            states: Tensor = self.gru(x, h0[None])[0]
+        return states
 
     # nn.GRU creates its parameters by name, so that type checkers do not see them
     @property

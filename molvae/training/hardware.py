@@ -15,7 +15,7 @@ from molvae.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where a run computes. `low_precision`: matrix products in bfloat16."""
+    """Where a run computes. `low_precision`: matrix products in bfloat16, those of cuDNN's recurrences in TF32."""
 
     device: torch.device
     low_precision: bool
@@ -45,9 +45,10 @@ def set_up(config: TrainConfig) -> Hardware:
         keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
+    low = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16(device))
+    torch.backends.cudnn.allow_tf32 = low  # for backward passes, which run where no recurrence can say so
     if world_size > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    low = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16(device))
     return Hardware(device, low, rank, world_size)
 
 

@@ -88,11 +88,27 @@ def test_without_an_initial_state_it_starts_at_zero() -> None:
     torch.testing.assert_close(layer(tokens, static), layer(tokens, static, torch.zeros(BATCH, HIDDEN)))
 
 
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("static_dim", [0, STATIC])
+def test_by_cudnn_is_the_same_without_cuda(static_dim: int, low: bool) -> None:
+    layer, tokens, static, h0 = made(static_dim)
+    before = torch.backends.cudnn.allow_tf32
+    torch.testing.assert_close(layer.by_cudnn(tokens, static, h0, low), layer(tokens, static, h0), rtol=0, atol=1e-6)
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_equals_the_cpu() -> None:
+@pytest.mark.parametrize(("low", "close"), [(False, 1e-5), (True, 2e-3)])
+def test_cuda_equals_the_cpu(low: bool, close: float) -> None:
     layer, tokens, static, h0 = made()
     assert static is not None
     expected = layer(tokens, static, h0)
-    found = layer.cuda()(tokens.cuda(), static.cuda(), h0.cuda())
-    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=2e-3)  # cuDNN may use TF32
+    gradients = torch.autograd.grad(1e-6 * expected.sum(), list(layer.parameters()))  # float16 would lose them
+    layer.cuda()
+    with torch.autocast("cuda", torch.bfloat16):
+        found = layer(tokens.cuda(), static.cuda(), h0.cuda(), low)
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=close)
+    theirs = torch.autograd.grad(1e-6 * found.sum(), list(layer.parameters()))
+    for mine, other in zip(gradients, theirs, strict=True):
+        torch.testing.assert_close(other.cpu(), mine, rtol=0, atol=2e-2 * float(mine.abs().max()))
