@@ -21,6 +21,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -34,32 +35,10 @@ from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import build_constraints
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
-from molvae.search.run import build_search, load_model
-from molvae.search.specs import (
-    DecoderEditsSpec,
-    GraphCrossoverSpec,
-    GraphMutationSpec,
-    InterpolationSpec,
-    MaskCrossoverSpec,
-    PerturbationSpec,
-    PriorDrawSpec,
-    SelfiesCrossoverSpec,
-    SelfiesEditsSpec,
-    StochasticDecodingSpec,
-)
+from molvae.search.run import acceptance, load_model
+from molvae.search.specs import ProposerSpec
 
-SPECS = (
-    GraphMutationSpec(),
-    GraphCrossoverSpec(),
-    SelfiesEditsSpec(),
-    SelfiesCrossoverSpec(),
-    PerturbationSpec(),
-    MaskCrossoverSpec(),
-    InterpolationSpec(),
-    StochasticDecodingSpec(),
-    DecoderEditsSpec(),
-    PriorDrawSpec(),
-)
+SPECS = tuple(spec() for spec in get_args(get_args(ProposerSpec)[0]))  # every kind there is
 PARENTS = 100
 TOP = 10  # a better molecule joins so many best ones
 
@@ -91,10 +70,10 @@ def measure(run_dir: Path, calls: int, n: int, seed: int, model: LatentModel) ->
     best = known.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     parents, tenth = Parents(tuple(best["smiles"].head(PARENTS))), best["value"].iloc[TOP - 1]
     config = load_config(run_dir / "config.resolved.toml", OptimiseConfig)
-    space, rows = LatentSpace(model), []
+    space, scored, rows = LatentSpace(model), set(known["smiles"]), []
     with config.oracle.build() as oracle:
         rules, _ = build_constraints(config.search.constraints, oracle)
-        accept = build_search(config.method, config.search, rules, 1, model, config.seed, start=()).accept
+        accept = acceptance(config.search, rules)
         share = reconstructed(parents, space)
         for spec in SPECS:
             built = spec.build(space)
@@ -102,7 +81,7 @@ def measure(run_dir: Path, calls: int, n: int, seed: int, model: LatentModel) ->
             began = time.process_time()
             drawn = proposer.propose(parents, n, np.random.default_rng(seed))
             seconds = time.process_time() - began
-            new, _mols = sift(drawn, set(known["smiles"]).__contains__, accept)
+            new, _mols = sift(drawn, scored.__contains__, accept)
             scores = oracle([candidate.smiles for candidate in new])
             figures = {"new": len(new) / n, "better": 1000 * np.sum(scores > tenth) / n, "ms": 1000 * seconds / n}
             rows.append({"run": run_dir.name, "proposal": spec.kind, **figures, "reconstructed": share})

@@ -8,11 +8,12 @@
     h' = c + u * (h - c)
 
 On CUDA cuDNN runs it, in float32 or, where `low` asks for speed, in TF32. Autocast would not do: whatever type it is
-given, it runs cuDNN's recurrences in float16, where the small gradients of a mean over many molecules vanish. On a CPU
-this module runs the same recurrence over *tokens* as one autograd function: the input
-projection of a token is a row of a table, the state stays in float32, the matrix products may run in bfloat16 (several
-times faster where the CPU has AMX or AVX-512 BF16), and the gradients of weight and table are one large product each
-after the loop instead of T small ones.
+given, it runs cuDNN's recurrences in float16, where the small gradients of a mean over many molecules vanish.
+
+On a CPU this module runs the same recurrence over *tokens* as one autograd function: the input projection of a token is
+a row of a table, the state stays in float32, the matrix products may run in bfloat16 (several times faster where the
+CPU has AMX or AVX-512 BF16), and the gradients of weight and table are one large product each after the loop instead of
+T small ones.
 
 Symbols: B batch, T tokens, V vocabulary, H hidden. Gates come in the order r, u, c along the first axis, so that
 each gate of each step is one contiguous block.

@@ -84,20 +84,20 @@ class CountFingerprint:
         return (*structure, "descriptors") if self.descriptors else structure
 
     @property
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Width of each block, and the count at which its features are cut."""
+        hashed, described = (self.n_bits, self.max_count), (N_DESCRIBED, MOST)
+        return [described if block == "descriptors" else hashed for block in self.blocks]
+
+    @property
     def most(self) -> Counts:
         """The count at which each feature is cut, (W,)."""
-        return np.concatenate(
-            [
-                np.full(N_DESCRIBED, MOST) if block == "descriptors" else np.full(self.n_bits, self.max_count)
-                for block in self.blocks
-            ]
-        )
+        return np.concatenate([np.full(width, most) for width, most in self._sizes])
 
     @property
     def ends(self) -> tuple[int, ...]:
         """The columns at which the blocks end; the last is F."""
-        widths = [N_DESCRIBED * MOST if b == "descriptors" else self.n_bits * self.max_count for b in self.blocks]
-        return tuple(np.cumsum(widths).tolist())
+        return tuple(np.cumsum([width * most for width, most in self._sizes]).tolist())
 
     def weights(self, descriptors: Sequence[float] = DESCRIPTOR_WEIGHTS) -> tuple[tuple[float, ...], ...]:
         """Weights of the blocks to choose from: each view of the structure with each of these for the descriptors."""

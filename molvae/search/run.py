@@ -176,6 +176,17 @@ def load_model(weights: str | Path, device: str) -> LatentModel:
     return load(weights, device, fast=True)
 
 
+def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol], bool]:
+    """Whether a proposal may be asked for: its size, how hard it is to make, and the constraints known beforehand."""
+    filters = list(constraints.filters.values())
+
+    def accept(mol: Chem.Mol) -> bool:
+        fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
+        return fits and all(f(mol) for f in filters)
+
+    return accept
+
+
 def build_search(
     method: MethodSpec,
     spec: SearchSpec,
@@ -191,17 +202,12 @@ def build_search(
     Raises:
         ConfigError: the method cannot do what `spec` wants, or there are measured data and several objectives.
     """
-    filters = list(constraints.filters.values())
     if spec.reference is not None and len(spec.reference) != n_objectives:
         raise ConfigError(
             f"search.reference: expected {n_objectives} values, one for each objective; got {len(spec.reference)}"
         )
     outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
-
-    def accept(mol: Chem.Mol) -> bool:
-        fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
-        return fits and all(f(mol) for f in filters)
-
+    accept = acceptance(spec, constraints)
     search = method.build(Setting(model, seed, start, accept, outcomes))
     if isinstance(search, BayesianSearch) and not (
         spec.min_distance and isinstance(search.acquisition, JointAcquisition)

@@ -43,7 +43,7 @@ Scaling = Literal["none", "range", "standard"]
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)
 FEWEST = 20  # molecules known before a weight is chosen
-DENSE_ROWS = 128  # fingerprints written out at once, some 500 kB each
+DENSE_ROWS = 128  # fingerprints written out at once
 LARGEST_SCORE = 1e100  # beyond it, differences and squares of scores overflow
 
 
@@ -80,7 +80,8 @@ class Posterior:
 
     Attributes:
         mean, std: (M,).
-        fingerprints: (M, F), and `projection` V (N, M): what a covariance needs; `scale`: score per unit amplitude.
+        fingerprints: (M, F), weighted, and `projection` V (N, M): what a covariance needs.
+        scale: score per unit amplitude.
     """
 
     mean: Array
@@ -159,7 +160,7 @@ class TanimotoGP:
 
     def __init__(self, noise: float = 1e-4, scaling: Scaling = "range", weighting: Weighting | None = None) -> None:
         self.noise, self.scaling, self.weighting = noise, scaling, weighting
-        self.weights = None if weighting is None else weighting.choices[0]
+        self.weights: tuple[float, ...] = () if weighting is None else weighting.choices[0]
         self._adapted = 0  # molecules known when the weights were last chosen
         self._factor = np.zeros((0, 0))
         self._scores = np.zeros(0)
@@ -218,6 +219,8 @@ class TanimotoGP:
         n = len(self)
         if self.weighting is None or self._code is None or n < max(FEWEST, 1.2 * self._adapted):
             return
+        if len(self.weighting.choices) == 1:
+            return
         self._adapted = n
         offset, scale = self._units()
         targets = (self._scores - offset) / scale if y is None else y
@@ -230,7 +233,7 @@ class TanimotoGP:
             self._factorise(self._observed, 0)
 
     def _weighted(self, code: sparse.csr_matrix) -> sparse.csr_matrix:
-        return code if self.weighting is None or self.weights is None else self.weighting.applied(code, self.weights)
+        return code if self.weighting is None else self.weighting.applied(code, self.weights)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget all observed molecules but those in `rows`, counted from the first observed; O(rows^3).
