@@ -54,11 +54,12 @@ class UpperConfidenceBound(Acquisition):
     """mean + w std with log10 w uniform in a range (Tripp & Hernandez-Lobato 2024, arXiv:2406.07709, section 5).
 
     A fresh weight for each draw replaces tuning: some molecules are picked greedily, some curiously. A search that has
-    found nothing better for long can get bolder: the weight doubles every `patience` calls, up to `boldest` times.
+    found nothing better for long can get bolder: the upper end of the range doubles every `patience` calls, up to
+    `boldest` times. The lower end stays, because what is missing may be in reach of a greedy pick.
 
     Args:
         log10_weight: range of log10 w.
-        patience: oracle calls without a better score until the weight has doubled.
+        patience: oracle calls without a better score until the upper end has doubled.
         boldest: largest factor; 1 switches this off.
     """
 
@@ -69,7 +70,8 @@ class UpperConfidenceBound(Acquisition):
 
     def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
         doublings = min(stalled / self.patience, np.log2(self.boldest))
-        weight = 10.0 ** rng.uniform(*self.log10_weight) * 2.0**doublings
+        low, high = self.log10_weight
+        weight = 10.0 ** rng.uniform(low, high + doublings * np.log10(2.0))
         return lambda posterior: posterior.mean + weight * posterior.std
 
 

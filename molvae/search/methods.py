@@ -20,12 +20,11 @@ from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
     AcquisitionSpec,
+    DecoderEditsSpec,
     GraphCrossoverSpec,
     GraphMutationSpec,
-    MaskCrossoverSpec,
-    PerturbationSpec,
+    InterpolationSpec,
     ProposerSpec,
-    StochasticDecodingSpec,
     build_acquisition,
 )
 from molvae.search.surrogate import Scaling, TanimotoGP, Weighting
@@ -103,11 +102,10 @@ class InnerSpec(Spec):
 
 
 DEFAULT_PROPOSERS: tuple[Any, ...] = (
-    GraphMutationSpec(share=0.375),
-    GraphCrossoverSpec(share=0.375),
-    PerturbationSpec(share=0.12),
-    MaskCrossoverSpec(share=0.08),
-    StochasticDecodingSpec(share=0.05),
+    GraphMutationSpec(share=0.6),
+    GraphCrossoverSpec(share=0.25),
+    DecoderEditsSpec(share=0.08),
+    InterpolationSpec(share=0.07),
 )
 
 

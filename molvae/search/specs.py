@@ -169,8 +169,8 @@ class UCBSpec(Spec):
 
     kind: Literal["ucb"] = "ucb"
     log10_weight: tuple[float, float] = (-1.5, 0.5)
-    patience: int = Field(40, ge=1, description="calls without a better score until the weight has doubled")
-    boldest: float = Field(8.0, ge=1, description="largest factor of the weight; 1 switches patience off")
+    patience: int = Field(40, ge=1, description="calls without a better score until the largest weight has doubled")
+    boldest: float = Field(8.0, ge=1, description="largest factor of the largest weight; 1 switches patience off")
 
     def build(self) -> acquisition.Acquisition:
         return acquisition.UpperConfidenceBound(self.log10_weight, self.patience, self.boldest)
