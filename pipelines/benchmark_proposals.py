@@ -4,7 +4,8 @@
     python -m pipelines.benchmark_proposals runs/pmo/molvae-*-0-1000-* --calls 300
 
 Of each run, the first `--calls` molecules are what is known, and the best 100 of them are parents, drawn as the search
-draws them. Each kind of proposal makes `--n`. Means over the runs:
+draws them. Each kind of proposal makes `--n`, and so does each of the moves that graph_mutation draws from, alone and
+once ("move: ..."). Means over the runs:
 
     new         share of the proposals that are valid, acceptable to the run, distinct and not known
     better      how many of 1,000 proposals are new and score above the tenth best of what is known
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -33,14 +35,27 @@ from molvae.core.runtime import progress
 from molvae.search.ask_tell import sift
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import build_constraints
+from molvae.search.graph_moves import MOVES, moved
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
 from molvae.search.run import acceptance, load_model
 from molvae.search.specs import ProposerSpec
+from molvae.search.structural import GraphMutation
 
 SPECS = tuple(spec() for spec in get_args(get_args(ProposerSpec)[0]))  # every kind there is
 PARENTS = 100
 TOP = 10  # a better molecule joins so many best ones
+
+
+def all_proposers(space: LatentSpace) -> dict[str, Proposer]:
+    """Each kind by its name in a config, then each move."""
+    built = {spec.kind: spec.build(space) for spec in SPECS}
+    kinds = {
+        kind: LatentProposals(space, [(part, 1.0)]) if isinstance(part, LatentMove) else part
+        for kind, part in built.items()
+    }
+    moves = {f"move: {move.__name__}": GraphMutation(repeat=0.0, edit=partial(moved, move)) for move in MOVES}
+    return kinds | moves
 
 
 def known_molecules(run_dir: Path, calls: int) -> pd.DataFrame:
@@ -75,16 +90,14 @@ def measure(run_dir: Path, calls: int, n: int, seed: int, model: LatentModel) ->
         rules, _ = build_constraints(config.search.constraints, oracle)
         accept = acceptance(config.search, rules)
         share = reconstructed(parents, space)
-        for spec in SPECS:
-            built = spec.build(space)
-            proposer: Proposer = LatentProposals(space, [(built, 1.0)]) if isinstance(built, LatentMove) else built
+        for kind, proposer in all_proposers(space).items():
             began = time.process_time()
             drawn = proposer.propose(parents, n, np.random.default_rng(seed))
             seconds = time.process_time() - began
             new, _mols = sift(drawn, scored.__contains__, accept)
             scores = oracle([candidate.smiles for candidate in new])
             figures = {"new": len(new) / n, "better": 1000 * np.sum(scores > tenth) / n, "ms": 1000 * seconds / n}
-            rows.append({"run": run_dir.name, "proposal": spec.kind, **figures, "reconstructed": share})
+            rows.append({"run": run_dir.name, "proposal": kind, **figures, "reconstructed": share})
     return pd.DataFrame(rows)
 
 

@@ -3,7 +3,7 @@
     python -m pipelines.edit_molecules downloads/zinc250k.csv.gz --n 150000 --out prepared/zinc250k_edited.csv
 
 A search soon stands far from the molecules its model was trained on, and there the model reconstructs nothing. The
-edits are those the search proposes with (`search/graph_edits.py`), in chains: a molecule of the split "train" is
+edits are those the search proposes with (`search/graph_moves.py`), in chains: a molecule of the split "train" is
 mutated, or crossed with another one of that split, then its child, and so on. No oracle is asked. The molecules of the
 splits "valid" and "test" are no parents, and an edit that equals one of them is dropped. The output has the columns of
 the input, `smiles` and `split`; edits belong to "train".
@@ -25,7 +25,9 @@ from molvae.core.files import atomic_path
 from molvae.core.runtime import progress
 from molvae.core.tables import read_rows
 from molvae.search.ask_tell import has_radicals
-from molvae.search.graph_edits import crossover, editable, mutate
+from molvae.search.graph_crossover import crossover
+from molvae.search.graph_moves import mutate
+from molvae.search.graphs import editable
 
 STEPS = 8  # of a chain
 CROSSING = 0.25  # share of the steps that take a second parent

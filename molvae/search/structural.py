@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -9,13 +10,17 @@ import selfies
 from rdkit import Chem
 
 from molvae.chem.molecules import parse
-from molvae.search.graph_edits import crossover, editable, mutate
+from molvae.search.graph_crossover import crossover
+from molvae.search.graph_moves import mutate
+from molvae.search.graphs import editable
 from molvae.search.proposals import Candidate, Parents, Proposer
 
 CITATION = (
     "Jensen 2019, doi:10.1039/C8SC05372C (graph genetic algorithm); "
     "Nigam et al. 2021, doi:10.1039/D1SC00231G (STONED: random edits of SELFIES)"
 )
+
+Edit = Callable[[Chem.Mol, np.random.Generator], "Chem.Mol | None"]
 
 
 @lru_cache(maxsize=4096)
@@ -26,19 +31,24 @@ def _editable(smiles: str) -> Chem.Mol | None:
 
 
 class GraphMutation(Proposer):
-    """A random edit of a parent's graph, followed by another one with probability `repeat`, and so on."""
+    """A random edit of a parent's graph, followed by another one with probability `repeat`, and so on.
+
+    Args:
+        repeat: probability of one more edit.
+        edit: what is done to a parent; see `graph_moves`.
+    """
 
     name = "graph_mutation"
 
-    def __init__(self, repeat: float = 0.3) -> None:
-        self.repeat = repeat
+    def __init__(self, repeat: float = 0.3, edit: Edit = mutate) -> None:
+        self.repeat, self.edit = repeat, edit
 
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
         candidates = []
         for smiles in parents.draw(n, rng):
-            child = mutate(parent, rng) if (parent := _editable(smiles)) is not None else None
+            child = self.edit(parent, rng) if (parent := _editable(smiles)) is not None else None
             while child is not None and rng.random() < self.repeat:
-                child = _mutated(child, rng)
+                child = _edited(child, self.edit, rng)
             candidates += _written(child, self.name)
         return candidates
 
@@ -61,7 +71,7 @@ class GraphCrossover(Proposer):
             a, b = _editable(first), _editable(second)
             child = crossover(a, b, rng) if a is not None and b is not None else None
             if child is not None and rng.random() < self.mutation_rate:
-                child = _mutated(child, rng)
+                child = _edited(child, mutate, rng)
             candidates += _written(child, self.name)
         return candidates
 
@@ -138,10 +148,10 @@ def _alphabet() -> tuple[str, ...]:
     return tuple(sorted(kept))
 
 
-def _mutated(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
+def _edited(mol: Chem.Mol, edit: Edit, rng: np.random.Generator) -> Chem.Mol:
     """The molecule with one more edit, or as it is where none works."""
     ready = editable(mol)
-    return mol if ready is None else mutate(ready, rng) or mol
+    return mol if ready is None else edit(ready, rng) or mol
 
 
 def _written(mol: Chem.Mol | None, origin: str) -> list[Candidate]:

@@ -12,6 +12,7 @@ from rdkit.Chem import QED
 from molvae.core.errors import DataError
 from molvae.oracles.config import NamedSpec
 from molvae.search.config import OptimiseConfig, SearchSpec
+from molvae.search.graph_moves import MOVES
 from molvae.search.methods import BayesianSpec, InnerSpec
 from molvae.search.proposals import Parents
 from molvae.search.run import load_model, run
@@ -43,7 +44,7 @@ def test_figures_are_those_of_a_count_by_hand(finished_run: Path, tiny_model: Pa
     assert rows.loc["graph_mutation", "new"] == len(new) / 40
     assert rows.loc["graph_mutation", "better"] == 1000 * len(better) / 40
     assert (rows["ms"] > 0).all()
-    assert list(rows.index) == [spec.kind for spec in SPECS]
+    assert list(rows.index) == [spec.kind for spec in SPECS] + [f"move: {move.__name__}" for move in MOVES]
 
 
 def test_prints_a_table_and_writes_its_rows(
@@ -54,7 +55,7 @@ def test_prints_a_table_and_writes_its_rows(
     printed = capsys.readouterr().out
     assert printed.startswith("1 runs; the model reconstructs ")
     assert all(spec.kind in printed for spec in SPECS)
-    assert len(out.read_text(encoding="utf-8").splitlines()) == 1 + len(SPECS)
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 1 + len(SPECS) + len(MOVES)
 
 
 def test_says_what_is_wrong_with_a_run(finished_run: Path, tmp_path: Path) -> None:
