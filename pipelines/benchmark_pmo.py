@@ -1,8 +1,8 @@
 """How many oracle calls does a search need on the RDKit-only tasks of PMO (Gao et al. 2022, arXiv:2206.12411)?
 
     python -m pipelines.benchmark_pmo configs/pmo/default_1000.toml
-    python -m pipelines.benchmark_pmo configs/pmo/peers_1000.toml --tasks qed median1 --seeds 0 --processes 2
-    python -m pipelines.benchmark_pmo configs/pmo/peers_1000.toml --table-only
+    python -m pipelines.benchmark_pmo configs/pmo/peers_500.toml --tasks qed median1 --seeds 0 --processes 2
+    python -m pipelines.benchmark_pmo configs/pmo/peers_500.toml --table-only
 
 A study names tasks, methods, seeds, the budget and the molecules to begin with (`pmo/study.py`); the options narrow it.
 Start molecules count as calls, and nothing is scored outside the budget. Runs go to processes of one thread each. A

@@ -321,7 +321,7 @@ def _order(rng: Generator) -> BondType:
     return ORDERS[int(rng.choice(len(ORDERS), p=ORDER_WEIGHTS))]
 
 
-MOVES: dict[Move, float] = {  # how often each is tried
+MOVES: dict[Move, float] = {  # and how often each is tried; `pipelines/benchmark_proposals.py` says what each is worth
     append_atom: 0.09,
     insert_atom: 0.10,
     delete_atom: 0.12,

@@ -101,7 +101,7 @@ class InnerSpec(Spec):
     memory: int = Field(2000, ge=2, description="observed molecules that the surrogate knows, at most")
 
 
-DEFAULT_PROPOSERS: tuple[Any, ...] = (
+DEFAULT_PROPOSERS: tuple[Any, ...] = (  # roughly by what each is worth, see `pipelines/benchmark_proposals.py`
     GraphMutationSpec(share=0.6),
     GraphCrossoverSpec(share=0.25),
     DecoderEditsSpec(share=0.08),

@@ -32,7 +32,8 @@ def study(**changes: object) -> Study:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_shipped_studies_are_whole(path: Path) -> None:
     found = load_config(path, Study)
-    assert found.tasks == tuple(PMO_TASKS)
+    whole = path.stem.startswith("default_")
+    assert found.tasks == tuple(PMO_TASKS) if whole else len(found.tasks) >= 6
     assert len(found.seeds) >= 3
     assert found.start.n == 100
     hashes = found.hashes()
@@ -42,7 +43,7 @@ def test_shipped_studies_are_whole(path: Path) -> None:
 
 def test_shipped_studies_share_the_rows_of_the_default() -> None:
     hashes = {path.stem: load_config(path, Study).hashes()["molvae"] for path in STUDIES}
-    assert {"default_1000", "default_10000", "peers_1000", "ablation_1000"} <= set(hashes)
+    assert {"default_1000", "default_10000", "peers_500", "ablation_500"} <= set(hashes)
     assert len(set(hashes.values())) == 1
 
 
