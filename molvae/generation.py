@@ -14,6 +14,7 @@ from molvae.core.errors import MoleculeError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
 from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
+from molvae.model.inversion import inverted
 from molvae.model.vae import SequenceVAE
 from molvae.tokens.tokenizer import Ids, Tokenizer
 from molvae.tokens.vocabulary import BOS, EOS, PAD
@@ -85,6 +86,25 @@ class MoleculeVAE:
                 posterior = self.network.encode(batch.tokens, batch.lengths)
                 mean[rows], std[rows] = posterior.mean.cpu().numpy(), posterior.std.cpu().numpy()
         return mean, std
+
+    def invert(
+        self, smiles: Sequence[str], steps: int = 100, rate: float = 0.1, on_invalid: OnInvalid = "raise"
+    ) -> Points:
+        """Points (N, Z) that decode to the molecules: posterior means, moved where decoding them gives something else.
+
+        A large or unusual molecule is often not reconstructed from its mean although some point does decode to it.
+
+        Args:
+            smiles: the molecules.
+            steps: gradient steps, at most; see `model/inversion.py`. A molecule not reached by then has the last point.
+            rate: of the steps.
+            on_invalid: see `posterior`.
+        """
+        z = self.embed(smiles, on_invalid)
+        for rows, (tokens, _, _) in self._batches(self._encoded(smiles, "nan")):
+            start = torch.from_numpy(z[rows]).to(tokens.device)
+            z[rows] = inverted(self.network.decoder, tokens, start, steps, rate).cpu().numpy()
+        return z
 
     def log_prob(
         self, smiles: Sequence[str], k: int = 64, rng: Randomness = 0, on_invalid: OnInvalid = "raise"
@@ -163,33 +183,34 @@ class MoleculeVAE:
         return found
 
     def interpolate(self, a: str, b: str, steps: int = 10) -> list[str | None]:
-        """`steps` molecules from `a` to `b`, both ends included, decoded greedily along the great arc between them.
+        """`steps` molecules from `a` to `b`, both ends included, decoded greedily along the great arc between their
+        points, those of `invert`.
 
         Spherical and not linear, since the middle of a straight line lies nearer to the origin than almost any draw of
         the prior does (White 2016, arXiv:1609.04468).
         """
-        ends = self.embed([a, b])
+        ends = self.invert([a, b])
         return self.decode(spherical(ends[0], ends[1], np.linspace(0, 1, steps)))
 
     def neighbours(
         self, smiles: str, n: int = 10, radius: float = 1.0, temperature: float | None = None, rng: Randomness = 0
     ) -> list[str]:
-        """Up to `n` distinct molecules other than `smiles` from around its posterior mean, the nearest in z first.
+        """Up to `n` distinct molecules other than `smiles` from around its point in latent space, the nearest first.
 
         Args:
             smiles: the molecule in the middle.
             n: how many; fewer come when the region holds fewer.
-            radius: noise added to the mean, in posterior standard deviations of each dimension.
+            radius: noise added to the point of `invert`, in posterior standard deviations of each dimension.
             temperature: of decoding; None decodes greedily.
             rng: seed or generator.
         """
         rng = np.random.default_rng(rng)
-        mean, std = self.posterior([smiles])
+        centre, std = self.invert([smiles]), self.posterior([smiles])[1]
         itself = self.tokenizer.standardiser(smiles)
         found: dict[str, float] = {}
         for _ in range(ROUNDS):
             noise = rng.standard_normal((max(32, 2 * n), self.latent_dim)).astype(np.float32)
-            decoded = self.decode(mean + radius * std * noise, temperature, rng=rng)
+            decoded = self.decode(centre + radius * std * noise, temperature, rng=rng)
             for molecule, distance in zip(decoded, np.linalg.norm(noise, axis=1), strict=True):
                 if molecule is not None and molecule != itself:
                     found[molecule] = min(float(distance), found.get(molecule, math.inf))

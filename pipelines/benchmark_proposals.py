@@ -12,6 +12,7 @@ once ("move: ..."). Means over the runs:
     ms          processor time of a proposal on one thread, sifting not included; posteriors of the parents are known
     better / s  how many better ones a second of one thread makes
 
+With `--inversion` latent moves begin at points that decode to the parents, found by so many gradient steps at most.
 Oracle calls here are outside any budget: this measures proposals, it does not search. The share of the parents that the
 model gets back from their own latent points is printed as well.
 """
@@ -36,7 +37,7 @@ from molvae.search.ask_tell import sift
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import build_constraints
 from molvae.search.graph_moves import MOVES, moved
-from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
 from molvae.search.run import acceptance, load_model
 from molvae.search.specs import ProposerSpec
@@ -79,13 +80,13 @@ def reconstructed(parents: Parents, space: LatentSpace) -> float:
     return float(np.mean([a == b for a, b in zip(space.model.decode(mean), parents.smiles, strict=True)]))
 
 
-def measure(run_dir: Path, calls: int, n: int, seed: int, model: LatentModel) -> pd.DataFrame:
+def measure(run_dir: Path, calls: int, n: int, seed: int, space: LatentSpace) -> pd.DataFrame:
     """A row for each kind of proposal, from one state."""
     known = known_molecules(run_dir, calls)
     best = known.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     parents, tenth = Parents(tuple(best["smiles"].head(PARENTS))), best["value"].iloc[TOP - 1]
     config = load_config(run_dir / "config.resolved.toml", OptimiseConfig)
-    space, scored, rows = LatentSpace(model), set(known["smiles"]), []
+    scored, rows = set(known["smiles"]), []
     with config.oracle.build() as oracle:
         rules, _ = build_constraints(config.search.constraints, oracle)
         accept = acceptance(config.search, rules)
@@ -118,15 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=300, help="molecules of each run that are known")
     parser.add_argument("--n", type=int, default=300, help="proposals of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--inversion", type=int, default=0, help="gradient steps, at most, to a point of each parent")
     parser.add_argument("--weights", default="zinc250k")
     parser.add_argument("--out", type=Path, help="a CSV file to write, a row for each run and kind")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    model = load_model(args.weights, "cpu")
+    space = LatentSpace(load_model(args.weights, "cpu"), args.inversion)
     tables = []
     with progress(len(args.runs), "states", "runs") as bar:
         for run_dir in args.runs:
-            tables.append(measure(run_dir, args.calls, args.n, args.seed, model))
+            tables.append(measure(run_dir, args.calls, args.n, args.seed, space))
             bar.advance()
     rows = pd.concat(tables)
     if args.out is not None:

@@ -130,6 +130,31 @@ def test_threads_and_the_global_generator_are_left_alone(tiny_vae: MoleculeVAE) 
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_inverted_points_decode_to_the_molecules(tiny_vae: MoleculeVAE) -> None:
+    smiles = small_molecules()  # it was trained on half of them
+    mean, inverted = tiny_vae.embed(smiles), tiny_vae.invert(smiles, steps=200)
+    known = np.array([a == b for a, b in zip(tiny_vae.decode(mean), smiles, strict=True)])
+    back = np.array([a == b for a, b in zip(tiny_vae.decode(inverted), smiles, strict=True)])
+    assert 0.1 < known.mean() < 0.9
+    assert back.mean() > max(0.9, known.mean() + 0.2)
+    assert back[known].all()
+    np.testing.assert_array_equal(inverted[known], mean[known])
+    assert (inverted[~known] != mean[~known]).any(axis=1).all()
+
+
+def test_inversion_needs_no_company_and_leaves_no_trace(tiny_vae: MoleculeVAE) -> None:
+    smiles, before = small_molecules()[60:80], [p.grad for p in tiny_vae.network.parameters()]
+    together = tiny_vae.invert([*smiles, "C1CC"], steps=5, on_invalid="nan")
+    assert np.isnan(together[-1]).all()
+    np.testing.assert_allclose(
+        np.concatenate([tiny_vae.invert([s], steps=5) for s in smiles]), together[:-1], atol=1e-4
+    )
+    np.testing.assert_array_equal(tiny_vae.invert(smiles, steps=0), tiny_vae.embed(smiles))
+    assert all(p.grad is g for p, g in zip(tiny_vae.network.parameters(), before, strict=True))
+    with pytest.raises(MoleculeError, match="not a valid SMILES"):
+        tiny_vae.invert(["C1CC"])
+
+
 # --- likelihood -------------------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,10 @@ class LatentModel(Protocol):
         """Mean and std of each molecule's posterior, (N, Z) each; rows of NaN for molecules it cannot read."""
         ...
 
+    def invert(self, smiles: Sequence[str], steps: int = ..., *, on_invalid: Any = ...) -> Points:
+        """Points (N, Z) that decode to the molecules; rows of NaN for molecules it cannot read."""
+        ...
+
     def decode(
         self, z: Points, temperature: float | None = None, top_p: float = 1.0, rng: Any = ...
     ) -> list[str | None]:
@@ -46,10 +50,16 @@ class LatentModel(Protocol):
 
 
 class LatentSpace:
-    """A model with a memory of the posteriors it has computed, since parents come back again and again."""
+    """A model with a memory of the posteriors it has computed, since parents come back again and again.
 
-    def __init__(self, model: LatentModel) -> None:
-        self.model = model
+    Args:
+        model: the model.
+        inversion: gradient steps, at most, that move a mean from which the molecule is not decoded to a point from
+            which it is; see `MoleculeVAE.invert`.
+    """
+
+    def __init__(self, model: LatentModel, inversion: int = 0) -> None:
+        self.model, self.inversion = model, inversion
         self._known: dict[str, tuple[Points, Points]] = {}
 
     @property
@@ -65,6 +75,8 @@ class LatentSpace:
         missing = [s for s in dict.fromkeys(smiles) if s not in self._known]
         if missing:
             mean, std = self.model.posterior(missing, on_invalid="nan")
+            if self.inversion:
+                mean = self.model.invert(missing, self.inversion, on_invalid="nan")
             self._known.update({s: (mean[i], std[i]) for i, s in enumerate(missing)})
         pairs = [self._known[s] for s in smiles]
         return np.stack([mean for mean, _ in pairs]), np.stack([std for _, std in pairs])

@@ -17,6 +17,7 @@ from molvae.search.latent import LatentModel, LatentSpace, Perturbation
 LEAD_STREAM = 2**32 - 3  # a random stream of its own, beside those of the batches
 ROUNDS = 10  # of sampling before fewer neighbours than wanted are taken
 WIDTH = (0.3, 3.0)  # of the steps, in standard deviations of the lead's posterior
+INVERSION = 100  # gradient steps, at most, to a point that decodes to the lead
 
 
 class LeadConstraint(Spec):
@@ -74,11 +75,11 @@ def with_targets(constraint: Constraint, start: Sequence[str]) -> Constraint:
 
 
 def neighbourhood(model: LatentModel, leads: Sequence[str], n: int, rng: np.random.Generator) -> list[str]:
-    """At most `n` distinct molecules decoded from around the leads' posteriors, canonical, without the leads.
+    """At most `n` distinct molecules decoded from around the leads' points, canonical, without the leads.
 
     Leads that the model cannot read have no neighbours; fewer come back where the decoder keeps saying the same.
     """
-    mean, std = LatentSpace(model).posterior(list(leads))
+    mean, std = LatentSpace(model, INVERSION).posterior(list(leads))
     readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
     found: dict[str, None] = {}
     for _ in range(ROUNDS if len(readable) else 0):

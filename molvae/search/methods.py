@@ -117,6 +117,11 @@ class BayesianSpec(Spec):
     acquisition: AcquisitionSpec | None = Field(None, description="by default ucb or, of several objectives, chebyshev")
     inner: InnerSpec = InnerSpec()
     proposers: Annotated[tuple[ProposerSpec, ...], Field(min_length=1)] = DEFAULT_PROPOSERS
+    inversion: int | None = Field(
+        None,
+        ge=1,
+        description="gradient steps, at most, to latent points that decode to the parents; none by default",
+    )
 
     @property
     def needs_model(self) -> bool:
@@ -140,7 +145,7 @@ class BayesianSpec(Spec):
         """Structural proposers as they are; all latent moves together, so that they decode in one batch."""
         if self.needs_model and model is None:
             raise ConfigError("latent proposals need a model; give `weights`, or leave the latent proposers out")
-        space = None if model is None else LatentSpace(model)
+        space = None if model is None else LatentSpace(model, self.inversion or 0)
         built = [(spec.build(space), spec.share) for spec in self.proposers]
         proposers = [(part, share) for part, share in built if isinstance(part, Proposer)]
         moves = [(part, share) for part, share in built if isinstance(part, LatentMove)]

@@ -13,6 +13,7 @@ from molvae.core.errors import DataError
 from molvae.oracles.config import NamedSpec
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.graph_moves import MOVES
+from molvae.search.latent import LatentSpace
 from molvae.search.methods import BayesianSpec, InnerSpec
 from molvae.search.proposals import Parents
 from molvae.search.run import load_model, run
@@ -33,7 +34,7 @@ def finished_run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_figures_are_those_of_a_count_by_hand(finished_run: Path, tiny_model: Path) -> None:
-    rows = measure(finished_run, 20, 40, 3, load_model(tiny_model, "cpu")).set_index("proposal")
+    rows = measure(finished_run, 20, 40, 3, LatentSpace(load_model(tiny_model, "cpu"))).set_index("proposal")
     known = known_molecules(finished_run, 20)
     ranked = known.sort_values("value", ascending=False, kind="stable")
     children = GraphMutation().propose(Parents(tuple(ranked["smiles"])), 40, np.random.default_rng(3))
