@@ -116,7 +116,8 @@ def sa_score(mol: Chem.Mol) -> float:
     fragments /= n_environments
 
     n_atoms = mol.GetNumAtoms()
-    centres = len(Chem.FindMolChiralCenters(mol, includeUnassigned=True))
+    Chem.AssignStereochemistry(mol, cleanIt=True, force=True, flagPossibleStereoCenters=True)
+    centres = rdMolDescriptors.CalcNumAtomStereoCenters(mol)  # FindMolChiralCenters, without its loop in Python
     complexity = (
         -(n_atoms**1.005 - n_atoms)
         - math.log10(centres + 1)
