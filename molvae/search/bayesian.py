@@ -31,6 +31,7 @@ from molvae.search.surrogate import Posterior, TanimotoGP, Weighting, joined
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _NOTHING = sparse.csr_matrix((0, 0))
+WORTHWHILE = 40  # proposals made at once
 
 
 @dataclass(frozen=True)
@@ -219,15 +220,22 @@ class BayesianSearch(Search):
             standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
 
     def _plan(self, n: int, rng: np.random.Generator) -> list[list[int]]:
-        """How many candidates each proposer makes in each generation, from the shares."""
+        """How many candidates each proposer makes in each generation, from the shares.
+
+        What is made at once costs nearly as much for few as for many: where other proposals come anyway, a few are put
+        off, and made for several batches together in one of them.
+        """
         shares = np.array([share for _, share in self.proposers])
         candidates = min(n * self.inner.candidates, self.inner.most)
         total = rng.multinomial(candidates * self.inner.generations, shares / shares.sum())
         plan = np.zeros((self.inner.generations, len(total)), dtype=np.int64)
+        others = any(count for (proposer, _), count in zip(self.proposers, total, strict=True) if not proposer.at_once)
         for i, ((proposer, _), count) in enumerate(zip(self.proposers, total, strict=True)):
-            plan[:, i] = count // len(plan) + (np.arange(len(plan)) < count % len(plan))
             if proposer.at_once:
-                plan[:, i] = np.r_[count, np.zeros(len(plan) - 1)]
+                batches = -(-WORTHWHILE // count) if others and count else 1
+                plan[0, i] = count * batches if rng.random() * batches < 1 else 0
+            else:
+                plan[:, i] = count // len(plan) + (np.arange(len(plan)) < count % len(plan))
         return plan.tolist()
 
     def _candidates(self, parents: Parents, counts: Sequence[int], rng: np.random.Generator) -> list[Candidate]:

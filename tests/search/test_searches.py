@@ -117,13 +117,15 @@ def test_state_survives_json(make: Make) -> None:
 
 
 class Counting(Proposer):
-    """Makes nothing, and adds up how much it was asked for."""
+    """Makes nothing, and notes how much it was asked for each time."""
 
     name = "counting"
-    asked = 0
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once, self.asked = at_once, list[int]()
 
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
-        self.asked += n
+        self.asked.append(n)
         return []
 
 
@@ -133,7 +135,21 @@ def test_proposals_grow_with_the_batch_up_to_the_most(batch: int, tried: int) ->
     search = BayesianSearch([(proposer, 1.0)], inner=InnerSearch(generations=2, candidates=8, most=20))
     search.tell(MOLECULES[:3], [1.0, 2.0, 3.0])
     assert search.ask(batch) == []
-    assert proposer.asked == tried
+    assert sum(proposer.asked) == tried
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_few_proposals_at_once_are_put_off_where_others_come_anyway(alone: bool) -> None:
+    few, others, batches = Counting(at_once=True), Counting(), 150
+    proposers = [(few, 1.0)] if alone else [(few, 0.25), (others, 0.75)]
+    search = BayesianSearch(proposers, inner=InnerSearch(generations=2, candidates=16))
+    for n in range(batches):
+        search.tell(["C" * (n + 1)], [float(n)])
+        search.ask(1)
+    assert len(few.asked) == batches if alone else len(few.asked) < batches / 3
+    assert alone or min(few.asked) >= 40
+    assert sum(few.asked) == pytest.approx(batches * 32 * (1.0 if alone else 0.25), rel=0.3)
+    assert alone or sum(others.asked) == pytest.approx(batches * 32 * 0.75, rel=0.05)
 
 
 def test_a_search_forgets_what_its_surrogate_has_no_room_for() -> None:
