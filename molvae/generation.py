@@ -14,7 +14,7 @@ from molvae.core.errors import MoleculeError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
 from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
-from molvae.model.inversion import inverted
+from molvae.model.inversion import INVERSION, inverted
 from molvae.model.vae import SequenceVAE
 from molvae.tokens.tokenizer import Ids, Tokenizer
 from molvae.tokens.vocabulary import BOS, EOS, PAD
@@ -70,26 +70,29 @@ class MoleculeVAE:
         """Posterior means, (N, Z): deterministic, the coordinates to use for anything downstream."""
         return self.posterior(smiles, on_invalid)[0]
 
-    def posterior(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> tuple[Points, Points]:
+    def posterior(
+        self, smiles: Sequence[str], on_invalid: OnInvalid = "raise", inversion: int = 0
+    ) -> tuple[Points, Points]:
         """Mean and standard deviation of q(z|x) for each molecule, (N, Z) each.
 
         Args:
             smiles: the molecules.
             on_invalid: "raise" an error that names index and string, or give a row of "nan".
+            inversion: gradient steps, at most, by which a mean that decodes to something else is moved; see `invert`.
 
         Raises:
             MoleculeError: a molecule is invalid, too long, or has tokens that the model does not know.
         """
         mean, std = (np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32) for _ in range(2))
-        with torch.inference_mode():
-            for rows, batch in self._batches(self._encoded(smiles, on_invalid)):
-                posterior = self.network.encode(batch.tokens, batch.lengths)
-                mean[rows], std[rows] = posterior.mean.cpu().numpy(), posterior.std.cpu().numpy()
+        for rows, batch in self._batches(self._encoded(smiles, on_invalid)):
+            with torch.inference_mode():
+                z, spread = self.network.encode(batch.tokens, batch.lengths)
+            if inversion:
+                z = inverted(self.network.decoder, batch.tokens, z, inversion)
+            mean[rows], std[rows] = z.cpu().numpy(), spread.cpu().numpy()
         return mean, std
 
-    def invert(
-        self, smiles: Sequence[str], steps: int = 100, rate: float = 0.1, on_invalid: OnInvalid = "raise"
-    ) -> Points:
+    def invert(self, smiles: Sequence[str], steps: int = INVERSION, on_invalid: OnInvalid = "raise") -> Points:
         """Points (N, Z) that decode to the molecules: posterior means, moved where decoding them gives something else.
 
         A large or unusual molecule is often not reconstructed from its mean although some point does decode to it.
@@ -97,14 +100,9 @@ class MoleculeVAE:
         Args:
             smiles: the molecules.
             steps: gradient steps, at most; see `model/inversion.py`. A molecule not reached by then has the last point.
-            rate: of the steps.
             on_invalid: see `posterior`.
         """
-        z = self.embed(smiles, on_invalid)
-        for rows, (tokens, _, _) in self._batches(self._encoded(smiles, "nan")):
-            start = torch.from_numpy(z[rows]).to(tokens.device)
-            z[rows] = inverted(self.network.decoder, tokens, start, steps, rate).cpu().numpy()
-        return z
+        return self.posterior(smiles, on_invalid, steps)[0]
 
     def log_prob(
         self, smiles: Sequence[str], k: int = 64, rng: Randomness = 0, on_invalid: OnInvalid = "raise"
@@ -205,7 +203,7 @@ class MoleculeVAE:
             rng: seed or generator.
         """
         rng = np.random.default_rng(rng)
-        centre, std = self.invert([smiles]), self.posterior([smiles])[1]
+        centre, std = self.posterior([smiles], inversion=INVERSION)
         itself = self.tokenizer.standardiser(smiles)
         found: dict[str, float] = {}
         for _ in range(ROUNDS):

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from molvae.nn.decoder import GRUDecoder
 from molvae.tokens.vocabulary import PAD
 
+INVERSION = 100  # gradient steps that reach nearly all molecules that can be reached
+
 
 @torch.enable_grad()
-def inverted(decoder: GRUDecoder, tokens: Tensor, z: Tensor, steps: int, rate: float) -> Tensor:
+def inverted(decoder: GRUDecoder, tokens: Tensor, z: Tensor, steps: int, rate: float = 0.1) -> Tensor:
     """Points (B, Z) from which greedy decoding spells tokens (B, T): z (B, Z), moved up log p(tokens | z) by Adam.
 
     The inversion of Chu et al. 2024 ("Inversion-based latent Bayesian optimization", arXiv:2411.05330), which replaces

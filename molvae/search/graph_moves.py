@@ -70,7 +70,7 @@ def insert_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 def delete_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
     """Remove an atom with one or two neighbours; two neighbours are bound to each other."""
-    return mol if _taken_out(mol, rng) else None
+    return None if _taken_out(mol, rng) is None else mol
 
 
 def move_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:

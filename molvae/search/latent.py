@@ -24,12 +24,11 @@ class LatentModel(Protocol):
         """Z."""
         ...
 
-    def posterior(self, smiles: Sequence[str], on_invalid: Any = ...) -> tuple[Points, Points]:
-        """Mean and std of each molecule's posterior, (N, Z) each; rows of NaN for molecules it cannot read."""
-        ...
+    def posterior(self, smiles: Sequence[str], on_invalid: Any = ..., inversion: int = ...) -> tuple[Points, Points]:
+        """Mean and std of each molecule's posterior, (N, Z) each; rows of NaN for molecules it cannot read.
 
-    def invert(self, smiles: Sequence[str], steps: int = ..., *, on_invalid: Any = ...) -> Points:
-        """Points (N, Z) that decode to the molecules; rows of NaN for molecules it cannot read."""
+        With `inversion` a mean from which the molecule is not decoded is moved, by so many gradient steps at most.
+        """
         ...
 
     def decode(
@@ -74,9 +73,7 @@ class LatentSpace:
             return empty, empty
         missing = [s for s in dict.fromkeys(smiles) if s not in self._known]
         if missing:
-            mean, std = self.model.posterior(missing, on_invalid="nan")
-            if self.inversion:
-                mean = self.model.invert(missing, self.inversion, on_invalid="nan")
+            mean, std = self.model.posterior(missing, on_invalid="nan", inversion=self.inversion)
             self._known.update({s: (mean[i], std[i]) for i, s in enumerate(missing)})
         pairs = [self._known[s] for s in smiles]
         return np.stack([mean for mean, _ in pairs]), np.stack([std for _, std in pairs])

@@ -45,6 +45,8 @@ def test_shipped_studies_share_the_rows_of_the_default() -> None:
     hashes = {path.stem: load_config(path, Study).hashes()["molvae"] for path in STUDIES}
     assert {"default_1000", "default_10000", "peers_500", "ablation_500"} <= set(hashes)
     assert len(set(hashes.values())) == 1
+    parts = [load_config(path, Study).tasks for path in STUDIES if path.stem in ("peers_500", "ablation_500")]
+    assert parts[0] == parts[1]
 
 
 def test_jobs_are_the_same_search_but_for_what_the_study_sets() -> None:
