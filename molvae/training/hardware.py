@@ -52,6 +52,15 @@ def set_up(config: TrainConfig) -> Hardware:
     return Hardware(device, low, rank, world_size)
 
 
+def leave_the_others() -> None:
+    """End the process group, if there is one, and with it its threads.
+
+    One that lives on when Python ends may hold the last reference to a tensor, and aborts the process.
+    """
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next step.
 

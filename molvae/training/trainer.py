@@ -28,7 +28,7 @@ from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
 from molvae.model.objective import LossTerms, collapse_warning
 from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.training.config import TrainConfig
-from molvae.training.hardware import Hardware, set_up
+from molvae.training.hardware import Hardware, leave_the_others, set_up
 from molvae.training.state import NanGuard, TrainState, build_optimiser, learning_rate
 from molvae.training.validation import validate
 
@@ -52,8 +52,11 @@ def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path
     """
     directory = Path(run_dir)
     hardware = set_up(config)
-    with exclusive(directory) if hardware.is_main else nullcontext(), StopFlag() as stop:
-        Run(config, directory, fresh, hardware).to_the_end(stop)
+    try:
+        with exclusive(directory) if hardware.is_main else nullcontext(), StopFlag() as stop:
+            Run(config, directory, fresh, hardware).to_the_end(stop)
+    finally:
+        leave_the_others()
     return directory / MODEL
 
 
@@ -113,9 +116,6 @@ class Run:
         wanted = config.tensorboard and self.hardware.is_main
         self.tensorboard: Any = _summary_writer(directory) if wanted else None
         self._open_directory(fresh)
-        self.forward: nn.Module = self.model
-        if self.hardware.world_size > 1:
-            self.forward = nn.parallel.DistributedDataParallel(self.model)
 
     def _open_directory(self, fresh: bool) -> None:
         state, config = self.directory / RESUME, self.directory / CONFIG
@@ -167,9 +167,10 @@ class Run:
         noise = torch.Generator(device).manual_seed(_mixed(self.config.seed, step, self.hardware.rank))
         for group in self.state.optimiser.param_groups:
             group["lr"] = learning_rate(spec, step, self.n_steps)
-        terms = self.config.objective(self.forward(batch, noise), step)
+        terms = self.config.objective(self.model(batch, noise), step)
         self.state.optimiser.zero_grad(set_to_none=True)
         terms.loss.backward()
+        self._average_gradients()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), spec.clip_norm))
         self.state.step += 1
         if self._agree(not (math.isfinite(norm) and math.isfinite(float(terms.loss.detach())))):
@@ -179,6 +180,19 @@ class Run:
             return
         self.state.optimiser.step()
         meter.add(terms, batch)
+
+    def _average_gradients(self) -> None:
+        """Give all ranks, which began with the same weights, the same step.
+
+        `DistributedDataParallel` would do it while it goes backward, but keeps the process group's threads alive for
+        ever (see `leave_the_others`).
+        """
+        if self.hardware.world_size == 1:
+            return
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        together = nn.utils.parameters_to_vector(gradients)
+        distributed.all_reduce(together)
+        nn.utils.vector_to_parameters(together / self.hardware.world_size, gradients)
 
     def _agree(self, flag: bool) -> bool:
         """Whether any rank says yes (all ranks must stop, or skip a step, together)."""

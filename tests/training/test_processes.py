@@ -121,11 +121,10 @@ def test_training_loads_no_chemistry(tiny_prepared: Path, tmp_path: Path) -> Non
 TOGETHER = """
 import os
 from pathlib import Path
-from torch import distributed
 from molvae.core.config import load_config
 from molvae.core.runtime import StopFlag
 from molvae.training.config import TrainConfig
-from molvae.training.hardware import set_up
+from molvae.training.hardware import leave_the_others, set_up
 from molvae.training.trainer import Run
 
 here = Path({here!r})
@@ -134,7 +133,7 @@ run = Run(config, here / "run", False, set_up(config))
 run.to_the_end(StopFlag())
 sums = [float(value.double().sum()) for value in run.model.state_dict().values()]
 (here / ("rank" + os.environ["RANK"])).write_text(repr(sums))
-distributed.destroy_process_group()
+leave_the_others()
 """
 
 
