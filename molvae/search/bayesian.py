@@ -125,7 +125,10 @@ class BayesianSearch(Search):
         if keep:
             fingerprints = self.fingerprint(list(mols.values()))
             self.surrogate.append(fingerprints, values[keep], *([] if errors is None else [errors[keep]]))
+            phase = self.goal.phase
             self.goal.observe([smiles[i] for i in keep], values[keep])
+            if self.goal.phase != phase:
+                self._noted = []  # what was left are children of other parents
             columns = np.split(fingerprints.indices, fingerprints.indptr[1:-1])
             self._columns.update({smiles[i]: row for i, row in zip(keep, columns, strict=True)})
             self._known += [smiles[i] for i in keep]
@@ -157,7 +160,7 @@ class BayesianSearch(Search):
         stalled = min(stalled, len(self.values) - self._n_learnt)  # measured molecules were no attempts
         scorer = self.acquisition.draw(best, rng, stalled)
         pool = _Pool(self.surrogate)
-        elite = self.goal.ranked(self.inner.parents)
+        elite = self.goal.parents(self.inner.parents)
         standing: dict[str, float] = {}
         if elite:
             belief = self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in elite]))

@@ -30,6 +30,15 @@ class Goal(ABC):
     def progress(self) -> tuple[float, int]:
         """The score that improvement is measured against, in its own unit, and how many came after it."""
 
+    @property
+    def phase(self) -> int:
+        """How often other molecules have become parents at a stroke; see `islands`."""
+        return 0
+
+    def parents(self, n: int) -> list[str]:
+        """At most `n` molecules to build the next ones on, best first; of several objectives the whole front."""
+        return self.ranked(n)
+
 
 class Maximum(Goal):
     """One score, as large as possible."""

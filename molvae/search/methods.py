@@ -14,7 +14,8 @@ from molvae.core.errors import ConfigError
 from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
-from molvae.search.goals import ParetoFront
+from molvae.search.goals import Goal, Maximum, ParetoFront
+from molvae.search.islands import Islands
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
 from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.proposals import Proposer
@@ -38,6 +39,7 @@ class Setting:
         model: of the latent space, where there is one.
         seed, start, accept: see `Search`.
         outcomes: what a molecule is judged by.
+        n_measured: how many molecules the search will learn before it is asked.
     """
 
     model: LatentModel | None = None
@@ -45,6 +47,7 @@ class Setting:
     start: Sequence[str] = ()
     accept: Callable[[Chem.Mol], bool] = lambda mol: True
     outcomes: Outcomes = Outcomes()
+    n_measured: int = 0
 
     @property
     def common(self) -> dict[str, Any]:
@@ -117,6 +120,11 @@ class BayesianSpec(Spec):
     acquisition: AcquisitionSpec | None = Field(None, description="by default ucb or, of several objectives, chebyshev")
     inner: InnerSpec = InnerSpec()
     proposers: Annotated[tuple[ProposerSpec, ...], Field(min_length=1)] = DEFAULT_PROPOSERS
+    restart: int = Field(
+        300,
+        ge=0,
+        description="scores without a better ten until the search begins anew beside them, see `islands`; 0 never does",
+    )
     inversion: int | None = Field(
         None,
         ge=1,
@@ -135,11 +143,17 @@ class BayesianSpec(Spec):
             self._proposers(setting.model),
             acquisition=build_acquisition(self.acquisition, outcomes),
             surrogate=TanimotoGP(*how) if outcomes.plain else OutcomesGP(outcomes, *how),
-            goal=None if outcomes.plain else ParetoFront(outcomes),
+            goal=self._goal(setting),
             fingerprint=s.fingerprint,
             inner=InnerSearch(**self.inner.model_dump()),
             **setting.common,
         )
+
+    def _goal(self, setting: Setting) -> Goal:
+        if not setting.outcomes.plain:
+            return ParetoFront(setting.outcomes)
+        n_first = setting.n_measured + len(setting.start)
+        return Islands(self.restart, n_first) if self.restart else Maximum()
 
     def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:
         """Structural proposers as they are; all latent moves together, so that they decode in one batch."""

@@ -208,7 +208,8 @@ def build_search(
         )
     outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
     accept = acceptance(spec, constraints)
-    search = method.build(Setting(model, seed, start, accept, outcomes))
+    n_measured = 0 if measured is None else len(measured.smiles)
+    search = method.build(Setting(model, seed, start, accept, outcomes, n_measured))
     if isinstance(search, BayesianSearch) and not (
         spec.min_distance and isinstance(search.acquisition, JointAcquisition)
     ):

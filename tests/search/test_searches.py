@@ -39,6 +39,7 @@ STRUCTURAL = (GraphMutationSpec(), GraphCrossoverSpec())
 METHODS = {
     "default": BayesianSpec(inner=INNER),
     "structural": BayesianSpec(inner=INNER, proposers=STRUCTURAL),
+    "islands": BayesianSpec(inner=INNER, restart=2, proposers=STRUCTURAL),
     "log_ei": BayesianSpec(inner=INNER, acquisition=LogEISpec(), proposers=STRUCTURAL),
     "thompson": BayesianSpec(inner=INNER, acquisition=ThompsonSpec(), proposers=STRUCTURAL),
     "turbo": TurboSpec(candidates=32, points=16),
