@@ -50,7 +50,9 @@ class Islands(Maximum):
             self._rivals[one] = value
             self._since_best = 0 if value > self._best else self._since_best + 1
             self._best = max(self._best, value)
-            self._since_ten = 0 if len(self._ten) < TEN or value > self._ten[0] else self._since_ten + 1
+            better = len(self._ten) < TEN or value > self._ten[0]
+            beginning = len(self._scores) <= self.n_first  # these were given, and are no attempts
+            self._since_ten = 0 if better or beginning else self._since_ten + 1
             self._ten = sorted([*self._ten, value])[-TEN:]
         if self._since_ten >= self.patience:
             self._phase += 1

@@ -40,6 +40,16 @@ def test_an_island_begins_when_the_ten_best_stay_and_all_compete_again_when_its_
     assert goal.parents(9) == ["1", "0"], "the next island begins where the first did"
 
 
+def test_a_long_beginning_is_no_standstill() -> None:
+    goal = Islands(patience=3, n_first=50)
+    observed(goal, *range(50, 0, -1))
+    assert goal.phase == 0
+    observed(goal, 0.0, 0.0)
+    assert goal.phase == 0
+    observed(goal, 0.0)
+    assert goal.phase == 1
+
+
 def test_without_patience_all_compete_for_ever() -> None:
     search = BayesianSpec(restart=0, proposers=BayesianSpec().proposers[:1]).build(Setting(start=MOLECULES[:2]))
     assert isinstance(search, BayesianSearch)
