@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from heapq import nlargest
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Maximum(Goal):
         self._scores.update(zip(smiles, values.tolist(), strict=True))
 
     def ranked(self, n: int) -> list[str]:
-        return sorted(self._scores, key=lambda s: -self._scores[s])[:n]
+        return nlargest(n, self._scores, self._scores.__getitem__)
 
     @property
     def progress(self) -> tuple[float, int]:

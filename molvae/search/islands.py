@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from heapq import nlargest
 
 from molvae.search.goals import Array, Maximum
 
@@ -42,7 +43,7 @@ class Islands(Maximum):
         return (self._best, self._since_best) if self._rivals else (0.0, 0)
 
     def parents(self, n: int) -> list[str]:
-        return sorted(self._rivals, key=lambda s: -self._rivals[s])[:n]
+        return nlargest(n, self._rivals, self._rivals.__getitem__)
 
     def observe(self, smiles: Sequence[str], values: Array) -> None:
         super().observe(smiles, values)
