@@ -176,10 +176,6 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     return None if math.isnan(value) else value
 
-    def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
-        """Take in measured scores (N,) and their error variances (N,), which most methods have no use for."""
-        self._observe(smiles, values)
-
 
 def sift(
     candidates: Sequence[Candidate], known: Callable[[str], bool], accept: Callable[[Chem.Mol], bool]

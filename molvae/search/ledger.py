@@ -108,9 +108,7 @@ class Ledger:
         self._study: optuna.Study | None = None
         if path is None:
             return
-        self.path = Path(
-            path
-        ).resolve()  # optuna takes a relative path against whatever folder is current at each write
+        self.path = Path(path).resolve()  # or optuna looks for it in whatever folder is current at each write
         self.path.parent.mkdir(parents=True, exist_ok=True)
         repair(self.path)
         self._study = _open_study(self.path, objectives)
