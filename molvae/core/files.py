@@ -89,13 +89,17 @@ def read_events(path: str | Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def exclusive(directory: str | Path) -> Iterator[None]:
+def exclusive(directory: str | Path, lock: str = ".lock") -> Iterator[None]:
     """Hold a run directory for this process, so that two runs never write to it at once; a killed process frees it.
+
+    Args:
+        directory: made if it is not there.
+        lock: name of the file in it that is locked; another one holds a part of the directory.
 
     Raises:
         ConfigError: another process holds it.
     """
-    path = Path(directory) / ".lock"
+    path = Path(directory) / lock
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as handle:
         try:

@@ -43,7 +43,7 @@ class Search(ABC):
         self, seed: int = 0, start: Sequence[str] = (), accept: Callable[[Chem.Mol], bool] = lambda mol: True
     ) -> None:
         self.seed, self.accept = seed, accept
-        self.start = [s for s in dict.fromkeys(canonical(s) for s in start) if s is not None]
+        self.start = distinct(start)
         self.values: dict[str, Any] = {}  # a score, or a list of K numbers
         self.awaited: tuple[str, ...] = ()
         self._n_learnt = 0
@@ -168,6 +168,11 @@ class Search(ABC):
     def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
         """Take in measured scores (N,) and their error variances (N,), which most methods have no use for."""
         self._observe(smiles, values)
+
+
+def distinct(smiles: Sequence[str]) -> list[str]:
+    """The molecules in canonical form, in order, without the invalid and repeated."""
+    return [s for s in dict.fromkeys(canonical(s) for s in smiles) if s is not None]
 
 
 def plain(value: Any) -> Any:

@@ -41,8 +41,9 @@ def run_with_crew(
     Raises:
         OracleError: the oracle cannot be run at all.
     """
-    for record in replay(search, ledger):  # of a last batch cut short, from before there were workers
-        search.replay(record.asked, [record.smiles], [record.value], record.note)
+    if cut_short := replay(search, ledger):  # a last batch, from before there were workers
+        first = cut_short[0]
+        search.replay(first.asked, [r.smiles for r in cut_short], [r.told for r in cut_short], first.note)
     desk = _Desk(search, ledger, budget, on_batch)
     wait = 0.0
     while True:

@@ -74,7 +74,8 @@ class BayesianSearch(Search):
         others: see `Search`.
 
     Attributes:
-        neighbours: molecules that are candidates of the first batch, beside what the proposers make.
+        neighbours: molecules that are candidates beside what the proposers make, where nothing is left of a batch
+            before: in the first one, and where an island begins.
         library: molecules that no oracle has scored, of which some join each batch; see `InnerSearch`. They cost calls
             only when they are picked, and keep the parents from becoming one family.
         min_distance: least distance within a batch, and to molecules that are being scored (see `diversity`); a batch

@@ -85,7 +85,7 @@ class OptimiseConfig(Spec):
     """A search. A run that is resumed must have the same config, but for budget, pictures, select, device, workers."""
 
     schema_version: Literal[1] = 1
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     device: str = "auto"
     weights: str = Field("zinc250k", description="name of shipped weights, or a model directory")
     oracle: OracleSpec

@@ -277,7 +277,10 @@ def _cut(mol: RWMol, rng: Generator) -> Cut | None:
     ends = _removed(mol, rng, is_cuttable)
     if ends is None:
         return None
-    group, stem = sorted(Chem.GetMolFrags(mol), key=len)
+    pieces = Chem.GetMolFrags(mol)
+    if len(pieces) != 2:  # it had several fragments before
+        return None
+    group, stem = sorted(pieces, key=len)
     site, hook = ends if ends[0] in stem else ends[::-1]
     return Cut(stem, group, site, hook)
 

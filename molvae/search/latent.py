@@ -49,7 +49,10 @@ class LatentModel(Protocol):
 
 
 class LatentSpace:
-    """A model with a memory of the posteriors it has computed, since parents come back again and again.
+    """Where molecules lie in a model's latent space.
+
+    It remembers nothing: in other company a molecule's point differs in the last digits, and a search that is resumed
+    must find what it would have found.
 
     Args:
         model: the model.
@@ -59,7 +62,6 @@ class LatentSpace:
 
     def __init__(self, model: LatentModel, inversion: int = 0) -> None:
         self.model, self.inversion = model, inversion
-        self._known: dict[str, tuple[Points, Points]] = {}
 
     @property
     def dim(self) -> int:
@@ -71,12 +73,10 @@ class LatentSpace:
         if not smiles:
             empty = np.zeros((0, self.dim), dtype=np.float32)
             return empty, empty
-        missing = [s for s in dict.fromkeys(smiles) if s not in self._known]
-        if missing:
-            mean, std = self.model.posterior(missing, on_invalid="nan", inversion=self.inversion)
-            self._known.update({s: (mean[i], std[i]) for i, s in enumerate(missing)})
-        pairs = [self._known[s] for s in smiles]
-        return np.stack([mean for mean, _ in pairs]), np.stack([std for _, std in pairs])
+        row = {molecule: i for i, molecule in enumerate(dict.fromkeys(smiles))}
+        mean, std = self.model.posterior(list(row), on_invalid="nan", inversion=self.inversion)
+        rows = [row[molecule] for molecule in smiles]
+        return mean[rows], std[rows]
 
 
 class LatentMove(ABC):

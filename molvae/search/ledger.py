@@ -89,9 +89,10 @@ class Ledger:
         pictures: how many of the best have a picture, in the folder `artifacts` beside the journal; of several
             objectives, whatever no earlier molecule dominated, if not 0.
         objectives: their names.
+        search: what makes it the same search, if that is to be checked.
 
     Raises:
-        DataError: the journal is that of a search with another number of objectives.
+        DataError: the journal is that of another search, or of one with another number of objectives.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Ledger:
         about: dict[str, Any] | None = None,
         pictures: int = 10,
         objectives: Sequence[str] = ("value",),
+        search: str | None = None,
     ) -> None:
         self.records: list[Record] = []
         self.pictures = pictures
@@ -112,6 +114,13 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         repair(self.path)
         self._study = _open_study(self.path, objectives)
+        if search is not None:
+            if self._study.user_attrs.get("search", search) != search:
+                raise DataError(
+                    f"{self.path} records another search: of another oracle, or with another seed, start, method, "
+                    "constraints, data or batch size; choose another file"
+                )
+            about = {**(about or {}), "search": search}
         for key, value in (about or {}).items():
             if self._study.user_attrs.get(key) != value:
                 self._study.set_user_attr(key, value)

@@ -67,7 +67,7 @@ class SearchResult:
         return sorted(front, key=lambda r: ([-v for v in r.scores], r.call))
 
     def hypervolume(self, reference: Sequence[float] | None = None) -> float:
-        """Volume that the feasible molecules dominate above a reference point (Q,); without one, see `pareto`.
+        """Volume that the feasible molecules dominate above a reference point (Q,); without one, see `infer_reference`.
 
         Raises:
             ConfigError: the point has another number of values than there are objectives.
@@ -108,10 +108,10 @@ class SearchResult:
     def auc_top(self, k: int = 10, budget: int | None = None) -> float:
         """PMO's area under the top-k curve (see `metrics.auc_top`) of one objective; the budget defaults to the calls.
 
-        An infeasible molecule counts like one that could not be scored.
+        An infeasible molecule counts like one that could not be scored, calls beyond the budget not at all.
         """
-        values = [r.value if r.feasible else math.nan for r in self.records]
-        return auc_top(values, k, budget or max(len(self.records), 1))
+        budget = budget or max(len(self.records), 1)
+        return auc_top([r.value if r.feasible else math.nan for r in self.records[:budget]], k, budget)
 
 
 def run_search(

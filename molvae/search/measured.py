@@ -26,6 +26,7 @@ from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import atomic_path, sha256_file
 from molvae.core.tables import read_rows
+from molvae.search.start import SEVERAL_FRAGMENTS
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,10 @@ def measurements(data: Any, source: str = "data") -> Measurements:
     """
     if isinstance(data, Measurements):
         return data
+    if not isinstance(data, Iterable):
+        raise DataError(
+            f"{source}: expected pairs (SMILES, value), a mapping or a DataFrame, got {type(data).__name__}"
+        )
     entries: Iterable[Any] = data.items() if isinstance(data, Mapping) else data
     if isinstance(data, pd.DataFrame):
         if missing := [name for name in ("smiles", "value") if name not in data]:
@@ -166,6 +171,8 @@ def _collected(rows: Iterable[_Row], source: str) -> Measurements:
         value, noise = _number(row.value), None if row.noise is None else _number(row.noise)
         if smiles is None:
             rejected.append(Rejected(row.number, str(row.smiles), "not a valid SMILES"))
+        elif "." in smiles:
+            rejected.append(Rejected(row.number, smiles, SEVERAL_FRAGMENTS))
         elif value is None:
             rejected.append(Rejected(row.number, smiles, f"the value {row.value!r} is not a finite number"))
         elif row.noise is not None and (noise is None or noise <= 0):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from rdkit import Chem
 
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
-from molvae.search.ask_tell import Search
+from molvae.search.ask_tell import Search, distinct
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
 from molvae.search.goals import Goal, Maximum, ParetoFront
@@ -131,6 +131,13 @@ class BayesianSpec(Spec):
         description="gradient steps, at most, to latent points that decode to the parents; none by default",
     )
 
+    @field_validator("proposers")
+    @classmethod
+    def _something_is_proposed(cls, proposers: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not any(spec.share for spec in proposers):
+            raise ValueError("expected a share above 0 for one proposer at least; all are 0")
+        return proposers
+
     @property
     def needs_model(self) -> bool:
         """Whether a proposal goes by way of the latent space."""
@@ -152,7 +159,7 @@ class BayesianSpec(Spec):
     def _goal(self, setting: Setting) -> Goal:
         if not setting.outcomes.plain:
             return ParetoFront(setting.outcomes)
-        n_first = setting.n_measured + len(setting.start)
+        n_first = setting.n_measured + len(distinct(setting.start))
         return Islands(self.restart, n_first) if self.restart else Maximum()
 
     def _proposers(self, model: LatentModel | None) -> list[tuple[Proposer, float]]:

@@ -24,8 +24,8 @@ class Parents:
 
     Attributes:
         smiles: P canonical SMILES, best first.
-        rank_offset: how evenly parents are drawn: weight 1 / (rank_offset P + rank), rank = 0, 1, ... (the rank-based
-            weights of Tripp et al. 2020, arXiv:2006.09191, eq. 4). Small is greedy.
+        rank_offset: how evenly parents are drawn: weight 1 / (rank_offset P + rank), rank = 1, 2, ... (the rank-based
+            weights of Tripp et al. 2020, arXiv:2006.09191, who count from 0). Small is greedy.
     """
 
     smiles: tuple[str, ...]

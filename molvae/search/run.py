@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from rdkit import Chem
 from molvae.chem.descriptors import sa_score
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
-from molvae.core.files import append_event, exclusive, sha256_text, write_json
+from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
 from molvae.core.runtime import StopFlag, progress, write_manifest
 from molvae.oracles.oracle import Oracle
-from molvae.search import feasibility, multiobjective, structural, surrogate, turbo
+from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
 from molvae.search.bayesian import BayesianSearch
@@ -32,7 +32,7 @@ from molvae.search.ledger import Ledger, Record
 from molvae.search.library import Library
 from molvae.search.loop import SearchResult, require_one_objective, run_search
 from molvae.search.measured import Measurements, measurements, read_measurements, write_rejected
-from molvae.search.methods import BayesianSpec, MethodSpec, Setting, TurboSpec
+from molvae.search.methods import BayesianSpec, EvolutionSpec, MethodSpec, Setting, TurboSpec
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import Outcomes
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
@@ -43,9 +43,8 @@ from molvae.workers.crew import Crew
 from molvae.workers.local import LocalCrew, isolated
 from molvae.workers.study import Terms
 
-log = logging.getLogger(__name__)
-
 JOURNAL = "journal.log"
+EVENTS = "events.jsonl"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
 HARDEST = 10.0  # the largest SA score there is
@@ -82,13 +81,12 @@ def optimise(
         constraints: what a molecule must meet; see `molvae.search.constraints`.
         reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
         device: for the model.
-        ledger: journal file to record in, and to continue from if it is there; None keeps everything in memory.
+        ledger: journal file to record in, or to continue the same search from; None keeps everything in memory.
         workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible.
         timeout_seconds: with workers, longest time for one molecule; an oracle that has its own keeps it.
 
     Returns:
-        All molecules scored and their values, in call order. Of an oracle with several objectives, `pareto()` gives the
-        front.
+        All molecules scored and their values, in call order; of several objectives, `pareto()` gives the front.
     """
     from molvae.oracles import oracle as make_oracle
 
@@ -102,15 +100,26 @@ def optimise(
     leads = StartSpec(smiles=tuple(start or ()))
     spec = SearchSpec(budget=budget, batch_size=batch_size, start=leads, constraints=constraints, reference=reference)
     rules, told = build_constraints(spec.constraints, scorer)
-    first = list(start) if start is not None else start_molecules(spec.start, model, seed)
+    first = start_molecules(spec.start, model, seed) if start or start is None else []
     search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first, measured)
-    record = Ledger(ledger, objectives=scorer.objectives)
     how: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "constraints": rules.filters}
-    if workers == 1:
-        return run_search(search, told, record, windows=rules.windows, **how)
-    require_one_objective(told)
-    with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
-        return run_with_crew(search, crew, record, **how)
+    about = [scorer.identity, seed, chosen, spec.model_dump(exclude={"budget"}), measured and measured.smiles]
+    with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
+        if workers == 1:
+            return run_search(search, told, record, windows=rules.windows, **how)
+        require_one_objective(told)
+        with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
+            return run_with_crew(search, crew, record, **how)
+
+
+@contextmanager
+def _opened(path: str | Path | None, objectives: Sequence[str], search: str) -> Iterator[Ledger]:
+    """The record of a search, in a journal that no other process writes to meanwhile, or in memory."""
+    if path is None:
+        yield Ledger(objectives=objectives)
+        return
+    with exclusive(Path(path).parent, f".{Path(path).name}.lock"):
+        yield Ledger(path, objectives=objectives, search=search)
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -126,14 +135,14 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
     run_dir = Path(run_dir)
     with exclusive(run_dir), StopFlag() as flag, config.oracle.build() as oracle:
         if fresh:
-            for name in (JOURNAL, PENDING):
+            for name in (JOURNAL, PENDING, EVENTS):
                 (run_dir / name).unlink(missing_ok=True)
         if config.search.data is not None:  # its SHA-256 becomes part of the config, so that a changed file is noticed
             pinned = config.search.model_copy(update={"data": config.search.data.pinned()})
             config = config.model_copy(update={"search": pinned})
         _check_same(config, run_dir)
         dump_config(config, run_dir / "config.resolved.toml")
-        began = time.perf_counter()
+        began, before = time.perf_counter(), seconds_before(run_dir)
         spec = config.search
         measured = None if spec.data is None else read_measurements(spec.data)
         sampled = not (spec.start.smiles or spec.start.file or measured)
@@ -147,7 +156,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
         ledger = Ledger(run_dir / JOURNAL, about, spec.pictures, oracle.objectives)
         spent = sum(r.seconds for r in ledger.records)
-        append_event(run_dir / "events.jsonl", {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
+        append_event(run_dir / EVENTS, {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
         with told, progress(spec.budget, "search", "calls") as bar:
             bar.advance(len(ledger))
             how: dict[str, Any] = {
@@ -163,7 +172,8 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                     result = run_with_crew(search, crew, ledger, **how)
             else:
                 result = run_search(search, told, ledger, windows=rules.windows, batch_growth=spec.batch_growth, **how)
-        _write_outputs(config, run_dir, result, oracle, model, time.perf_counter() - began, measured)
+        seconds = before + time.perf_counter() - began
+        _write_outputs(config, run_dir, result, oracle, model, seconds, measured)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     return result
@@ -289,7 +299,18 @@ def _say(records: list[Record], ledger: Ledger, run_dir: Path, bar: Any, began: 
     event = {"event": "batch", "batch": records[0].batch, "calls": len(ledger), "best": best, "top10_mean": top}
     if ledger.front_size:
         event["front"] = ledger.front_size
-    append_event(run_dir / "events.jsonl", {**event, "seconds": round(time.perf_counter() - began, 3)})
+    append_event(run_dir / EVENTS, {**event, "seconds": round(time.perf_counter() - began, 3)})
+
+
+def seconds_before(run_dir: Path) -> float:
+    """Wall time of the earlier parts of a run, from its log: each part counts up to its last batch."""
+    total, last = 0.0, 0.0
+    for event in read_events(run_dir / EVENTS) if (run_dir / EVENTS).exists() else []:
+        if event["event"] == "start":
+            total, last = total + last, 0.0
+        else:
+            last = event["seconds"]
+    return total + last
 
 
 def _write_outputs(
@@ -331,6 +352,8 @@ def _citations(config: OptimiseConfig, oracle: Oracle) -> list[str]:
     """The papers that the method rests on."""
     if isinstance(config.method, TurboSpec):
         return [turbo.CITATION]
+    if isinstance(config.method, EvolutionSpec):
+        return [evolution.CITATION, structural.CITATION]
     if not isinstance(config.method, BayesianSpec):
         return []
     found = [surrogate.CITATION, structural.CITATION]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
@@ -27,6 +27,18 @@ from molvae.search.outcomes import Outcomes
 from molvae.search.proposals import Proposer
 
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False, description="share of the candidates")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"expected a range from low to high, got {ends[0]:g} to {ends[1]:g}")
+    return ends
+
+
+Range = Annotated[tuple[Finite, Finite], AfterValidator(_rising)]
+PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 
 
 class GraphMutationSpec(Spec):
@@ -82,7 +94,7 @@ class PerturbationSpec(Spec):
     kind: Literal["latent_perturbation"] = "latent_perturbation"
     latent: ClassVar[bool] = True
     share: Share = 1.0
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.3, 2.0)
+    scale: PositiveRange = (0.3, 2.0)
 
     def build(self, space: LatentSpace | None) -> LatentMove:
         return Perturbation(self.scale)
@@ -168,7 +180,7 @@ class UCBSpec(Spec):
     """Upper confidence bound with a weight of 10^U(low, high)."""
 
     kind: Literal["ucb"] = "ucb"
-    log10_weight: tuple[float, float] = (-1.5, 0.5)
+    log10_weight: Range = (-1.5, 0.5)
     patience: int = Field(40, ge=1, description="calls without a better score until the largest weight has doubled")
     boldest: float = Field(8.0, ge=1, description="largest factor of the largest weight; 1 switches patience off")
 
@@ -198,7 +210,7 @@ class ChebyshevSpec(Spec):
     """Several objectives: upper bounds joined with random weights, drawn anew for each pick."""
 
     kind: Literal["chebyshev"] = "chebyshev"
-    log10_weight: tuple[float, float] = (-1.5, 0.5)
+    log10_weight: Range = (-1.5, 0.5)
     rho: float = Field(0.05, ge=0, description="share of the weighted sum beside the worst objective")
 
     def build(self) -> acquisition.Acquisition:

@@ -15,6 +15,8 @@ from molvae.search.ask_tell import START_STREAM
 from molvae.search.latent import LatentModel
 from molvae.search.plausible import plausible_samples
 
+SEVERAL_FRAGMENTS = "has several fragments; give the one that matters, alone"
+
 
 class StartSpec(Spec):
     """Molecules to begin with, listed or in a file; they cost calls like all others. Without any, `n` are sampled from
@@ -39,8 +41,8 @@ def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> li
     """Canonical molecules to begin with: listed, drawn from a file, or sampled from the model.
 
     Raises:
-        DataError: the file holds no valid molecule.
-        ConfigError: a listed molecule is invalid, or there is nothing to begin with and no model.
+        DataError: the file holds no valid molecule of one fragment.
+        ConfigError: a listed molecule is invalid or a salt, or there is nothing to begin with and no model.
     """
     if spec.smiles:
         return [_listed(smiles, i) for i, smiles in enumerate(spec.smiles)]
@@ -56,20 +58,22 @@ def _listed(smiles: str, index: int) -> str:
     found = canonical(smiles)
     if found is None:
         raise ConfigError(f"search.start.smiles.{index}: {smiles!r} is not a valid SMILES")
+    if "." in found:
+        raise ConfigError(f"search.start.smiles.{index}: {smiles!r} {SEVERAL_FRAGMENTS}")
     return found
 
 
 def drawn_from_file(file: Path, column: str, n: int, rng: np.random.Generator) -> list[str]:
-    """At most `n` valid molecules of the file, drawn without replacement."""
+    """At most `n` valid molecules of one fragment, drawn without replacement."""
     plain = kind_of(file) == "smi"
     read = [row.cells[0].strip() for row in read_rows(file, ["smiles" if plain else column])]
     found: dict[str, None] = {}
     for i in rng.permutation(len(read)):
         smiles = canonical(read[int(i)])
-        if smiles is not None:
+        if smiles is not None and "." not in smiles:
             found[smiles] = None
         if len(found) == n:
             break
     if not found:
-        raise DataError(f"{file}: holds no valid molecule")
+        raise DataError(f"{file}: holds no valid molecule of one fragment")
     return list(found)

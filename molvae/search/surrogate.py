@@ -190,7 +190,7 @@ class TanimotoGP:
         self._code, self._observed = _below(self._code, new), _below(self._observed, self._weighted(new))
         clipped = np.clip(scores[keep], -LARGEST_SCORE, LARGEST_SCORE)
         self._scores, self._told = np.concatenate([self._scores, clipped]), np.concatenate([self._told, clipped])
-        self._errors = np.concatenate([self._errors[:n], np.zeros(len(keep)) if errors is None else errors[keep]])
+        self._errors = np.concatenate([self._errors, np.zeros(len(keep)) if errors is None else errors[keep]])
         scale = self._units()[1]
         changed = scale != self._factored_scale and self._errors.any()  # errors over scale^2 are then others
         self._factored_scale = scale
@@ -254,13 +254,13 @@ class TanimotoGP:
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
         Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
         """
-        before = self._scores, self._told, self._code, self._observed, self._factor
+        before = self._scores, self._told, self._errors, self._code, self._observed, self._factor
         self._fixed_units = self._units()
         try:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
         finally:
-            self._scores, self._told, self._code, self._observed, self._factor = before
+            self._scores, self._told, self._errors, self._code, self._observed, self._factor = before
             self._fixed_units = None
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:

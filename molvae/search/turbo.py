@@ -29,7 +29,7 @@ class TrustRegion:
 
     Attributes:
         length, shortest, longest: side in units of the prior's deviation; below the shortest it starts anew.
-        failures: None takes max(4 / batch, Z / batch) as the authors do, capped at 10.
+        successes, failures: batches in a row with and without a better score, until the side changes.
     """
 
     length: float = 3.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +14,6 @@ from molvae.workers.study import OVER, Terms, open_as_coordinator, persistently
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 FEWEST_WAITING = 4  # molecules, before it shows how many workers there are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -17,8 +16,6 @@ from molvae.oracles.isolation import ParallelOracle
 from molvae.oracles.oracle import Minimised, Oracle, finite_scores
 from molvae.oracles.wrappers import CachedOracle
 from molvae.workers.crew import Crew, Scored, Task
-
-log = logging.getLogger(__name__)
 
 
 def isolated(oracle: Oracle, workers: int, timeout_seconds: float) -> Oracle:

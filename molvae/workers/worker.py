@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import rdkit
@@ -64,7 +64,10 @@ def work(
             continue
         try:
             log.info("worker %s: joined the study %r", _me(), joined.name)
-            return scored + _serve(joined, idle_seconds, stopped)
+            for counts in _serve(joined, idle_seconds, stopped):
+                scored += counts
+            log.info("worker %s: %d molecules scored", _me(), scored)
+            break
         except KeyError:  # deleted by a coordinator that begins anew
             log.warning("worker %s: the study %r is gone; waiting for a new one", _me(), joined.name)
             since = time.monotonic()
@@ -81,24 +84,22 @@ def _join(address: str, name: str | None) -> SharedStudy | None:
         engine.dispose()
 
 
-def _serve(study: SharedStudy, idle_seconds: float | None, stopped: Callable[[], bool]) -> int:
-    """Score what waits; returns how many molecules."""
+def _serve(study: SharedStudy, idle_seconds: float | None, stopped: Callable[[], bool]) -> Iterator[bool]:
+    """Score what waits until the study is over; for each molecule, whether the score counts."""
     terms = persistently(lambda: study.terms)
     if terms.rdkit != rdkit.__version__:
         log.warning("RDKit %s here, %s at the coordinator: scores may differ", rdkit.__version__, terms.rdkit)
-    scored, since = 0, time.monotonic()
+    since = time.monotonic()
     with _oracle(terms) as oracle:
         while not (stopped() or _idle(since, idle_seconds)):
             claimed = persistently(study.claim)
             if claimed is not None:
-                scored += _score(study, oracle, *claimed, terms.heartbeat_seconds)
+                yield _score(study, oracle, *claimed, terms.heartbeat_seconds)
                 since = time.monotonic()
             elif persistently(lambda: study.attributes).get(OVER):
-                log.info("worker %s: the study is over, %d molecules scored here", _me(), scored)
                 break
             else:
                 time.sleep(POLL_SECONDS)
-    return scored
 
 
 def _oracle(terms: Terms) -> Oracle:

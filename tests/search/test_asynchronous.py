@@ -222,11 +222,13 @@ def test_a_search_without_new_molecules_ends() -> None:
 
 def test_a_batch_cut_short_before_there_were_workers_is_kept() -> None:
     ledger = Ledger()
-    ledger.add(Record(1, MOLECULES[0], 5.0, "start", 0, 5, 5, 0.0))
+    for i in range(2):
+        ledger.add(Record(i + 1, MOLECULES[i], 5.0, "start", 0, 5, 5, 0.0))
     with LocalCrew(Slow(), 2) as crew:
         result = run_with_crew(search(), crew, ledger, budget=12, batch_size=2)
-    assert result.smiles[0] == MOLECULES[0]
+    assert result.smiles[:2] == MOLECULES[:2]
     assert len(set(result.smiles)) == 12
+    assert [record.batch for record in result.records] == [0, *range(11)], "as a replay counts them"
 
 
 # --- oracles in processes ---

@@ -10,6 +10,7 @@ from molvae.search.bayesian import BayesianSearch
 from molvae.search.islands import Islands
 from molvae.search.methods import BayesianSpec, Setting
 from molvae.search.proposals import Candidate, Parents, Proposer
+from molvae.search.specs import GraphMutationSpec
 
 
 def observed(goal: Islands, *scores: float) -> None:
@@ -48,6 +49,11 @@ def test_a_long_beginning_is_no_standstill() -> None:
     assert goal.phase == 0
     observed(goal, 0.0)
     assert goal.phase == 1
+
+
+def test_molecules_given_twice_begin_once() -> None:
+    search = BayesianSpec(proposers=(GraphMutationSpec(),)).build(Setting(start=["CCO", "OCC", "broken", "CCN"]))
+    assert search.goal.n_first == 2  # type: ignore[attr-defined]
 
 
 def test_without_patience_all_compete_for_ever() -> None:

@@ -68,14 +68,22 @@ def test_noise_is_estimated_from_all_replicates_together() -> None:
 
 def test_bad_rows_are_counted_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [("CCO", "5.1"), ("C1CC", "6"), ("CCN", ">7"), ("CCC", ""), ("CCCl", "nan"), ("CCBr", "1e3"), ("", "3")]
+    rows.append(("CCN.Cl", "7"))
     with caplog.at_level(logging.WARNING):
         found = read_measurements(DataSpec(file=table(tmp_path / "data.csv", rows), value="pIC50"))
     assert found.smiles == ("CCO", "CCBr")
-    assert [(r.row, r.smiles) for r in found.rejected] == [(2, "C1CC"), (3, "CCN"), (4, "CCC"), (5, "CCCl"), (7, "")]
+    assert [(r.row, r.smiles) for r in found.rejected] == [
+        (2, "C1CC"),
+        (3, "CCN"),
+        (4, "CCC"),
+        (5, "CCCl"),
+        (7, ""),
+    ] + [(8, "CCN.Cl")]
     assert found.rejected[0].reason == "not a valid SMILES"
     assert found.rejected[1].reason == "the value '>7' is not a finite number"
-    assert "5 of 7 rows cannot be used: row 2: not a valid SMILES (C1CC)" in caplog.text
-    assert found.summary == {"rows": 7, "molecules": 2, "with_replicates": 0, "rejected": 5}
+    assert found.rejected[5].reason == "has several fragments; give the one that matters, alone"
+    assert "6 of 8 rows cannot be used: row 2: not a valid SMILES (C1CC)" in caplog.text
+    assert found.summary == {"rows": 8, "molecules": 2, "with_replicates": 0, "rejected": 6}
 
 
 def test_noise_comes_from_a_column_or_a_number_and_small_may_be_good(tmp_path: Path) -> None:
@@ -101,7 +109,12 @@ def test_tables_of_pandas_are_taken() -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [([("CCO",)], "expected pairs"), ([], "no usable measurement"), ([("C1C", 1.0)], "not a valid SMILES")],
+    [
+        (5, "expected pairs"),
+        ([("CCO",)], "expected pairs"),
+        ([], "no usable measurement"),
+        ([("C1C", 1.0)], "not a valid SMILES"),
+    ],
 )
 def test_useless_data_raise(data: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):

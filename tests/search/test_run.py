@@ -21,14 +21,14 @@ from molvae.chem.descriptors import sa_score
 from molvae.chem.filters import PropertyWindow
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError, OracleError
-from molvae.core.files import read_events, read_json
+from molvae.core.files import append_event, exclusive, read_events, read_json
 from molvae.oracles.oracle import Oracle
 from molvae.search import optimise
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import run_search
-from molvae.search.methods import BayesianSpec, InnerSpec, Setting
-from molvae.search.run import run
+from molvae.search.loop import SearchResult, run_search
+from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, Setting
+from molvae.search.run import EVENTS, run, seconds_before
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.start import StartSpec, start_molecules
 
@@ -78,6 +78,25 @@ def test_result_ranks_what_was_found() -> None:
     assert result.smiles == MOLECULES
     assert [v for _, v in result.best(3)] == sorted((len(s) for s in MOLECULES), reverse=True)[:3]
     assert 0 < result.auc_top(1) < max(len(s) for s in MOLECULES)
+
+
+def test_calls_beyond_a_budget_do_not_count() -> None:
+    found = optimise("qed", 30, start=MOLECULES, method=METHOD)
+    first = optimise("qed", 20, start=MOLECULES, method=METHOD)
+    assert found.smiles[:20] == first.smiles
+    assert found.auc_top(10, 20) == first.auc_top(10, 20)
+
+
+def test_a_ledger_goes_on_with_its_own_search_alone(tmp_path: Path) -> None:
+    def search(oracle: str = "qed", budget: int = 12, seed: int = 0) -> SearchResult:
+        return optimise(oracle, budget, start=MOLECULES, method=METHOD, seed=seed, ledger=tmp_path / "journal.log")
+
+    assert search(budget=14).smiles[:12] == search().smiles[:12]
+    for other in ({"oracle": "logp"}, {"seed": 1}):
+        with pytest.raises(DataError, match="records another search"):
+            search(**other)  # type: ignore[arg-type]
+    with exclusive(tmp_path, ".journal.log.lock"), pytest.raises(ConfigError, match="in use"):
+        search()
 
 
 def test_failures_and_infinities_are_recorded_as_nan_and_the_search_goes_on() -> None:
@@ -132,10 +151,14 @@ def test_constraints_mark_start_molecules_and_keep_others_out() -> None:
 
 def test_start_molecules_come_from_the_file_or_the_model(tmp_path: Path, model: Any) -> None:
     file = tmp_path / "start.csv"
-    file.write_text("name,smiles\na,OCC\nb,CCO\nc,broken(\nd,CCN\n")
+    file.write_text("name,smiles\na,OCC\nb,CCO\nc,broken(\nd,CCN\ne,CCN.Cl\n")
     assert set(start_molecules(StartSpec(file=file, n=9), None, 0)) == {"CCO", "CCN"}
     assert len(start_molecules(StartSpec(file=file, n=1), None, 0)) == 1
     assert start_molecules(StartSpec(n=4), model, 0) == start_molecules(StartSpec(n=4), model, 0)
+    with pytest.raises(ConfigError, match=r"search.start.smiles.1: 'CCO.Cl' has several fragments"):
+        start_molecules(StartSpec(smiles=("CCO", "CCO.Cl")), None, 0)
+    with pytest.raises(ConfigError, match="'broken' is not a valid SMILES"):
+        optimise("qed", 5, start=["CCO", "broken"], method=METHOD)
     with pytest.raises(ConfigError, match="search.start.file"):
         start_molecules(StartSpec(), None, 0)
     file.write_text("smiles\nbroken(\n")
@@ -156,9 +179,15 @@ def test_a_run_leaves_all_it_should(tmp_path: Path) -> None:
     assert metrics["best"] == result.best(1)[0][1]
     assert metrics["auc_top10"] == result.auc_top(10, 30)
     assert read_json(tmp_path / "run" / "manifest.json")["inputs"]["start"]["sha256"]
-    assert read_events(tmp_path / "run" / "events.jsonl")[-1]["calls"] == 30
+    assert read_events(tmp_path / "run" / EVENTS)[-1]["calls"] == 30
     assert (tmp_path / "run" / "artifacts" / f"molecule-{result.best_records(1)[0].call}.svg").exists()
     assert load_config(tmp_path / "run" / "config.resolved.toml", OptimiseConfig) == spec
+
+
+def test_a_run_names_the_papers_of_its_method(tmp_path: Path) -> None:
+    spec = config(tmp_path).model_copy(update={"method": EvolutionSpec(population=6)})
+    run(spec, tmp_path / "run")
+    assert "NSGA-II" in " ".join(read_json(tmp_path / "run" / "manifest.json")["citations"])
 
 
 def test_a_run_with_a_model_maps_the_latent_space(tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +207,26 @@ def test_a_finished_run_can_be_given_more_budget(tmp_path: Path) -> None:
     run(config(tmp_path, budget=28), tmp_path / "grown")  # a multiple of whole batches: 8 to start with, then 5 each
     grown = run(config(tmp_path, budget=40), tmp_path / "grown")
     assert grown.smiles == whole.smiles
+
+
+def test_time_of_a_resumed_run_is_that_of_all_its_parts(tmp_path: Path) -> None:
+    assert seconds_before(tmp_path) == 0
+    for event in ({"event": "start"}, {"event": "batch", "seconds": 3.0}, {"event": "batch", "seconds": 5.0}):
+        append_event(tmp_path / EVENTS, event)
+    assert seconds_before(tmp_path) == 5
+    append_event(tmp_path / EVENTS, {"event": "start"})
+    append_event(tmp_path / EVENTS, {"event": "batch", "seconds": 2.0})
+    assert seconds_before(tmp_path) == 7
+
+
+def test_seconds_are_those_of_all_parts_of_a_run(tmp_path: Path) -> None:
+    run(config(tmp_path, budget=10), tmp_path)
+    append_event(tmp_path / EVENTS, {"event": "batch", "seconds": 1000.0})
+    run(config(tmp_path, budget=12), tmp_path)
+    for name in ("metrics.json", "manifest.json"):
+        assert 1000 < read_json(tmp_path / name)["seconds"] < 1900
+    run(config(tmp_path, budget=12), tmp_path, fresh=True)
+    assert read_json(tmp_path / "metrics.json")["seconds"] < 1000
 
 
 def test_another_config_in_the_same_directory_is_refused(tmp_path: Path) -> None:
@@ -213,7 +262,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from molvae.core.config import load_config
-from molvae.search.run import run
+from molvae.search.run import EVENTS, run, seconds_before
 from molvae.search.config import OptimiseConfig
 run(load_config(Path(sys.argv[1]), OptimiseConfig), sys.argv[2])
 """

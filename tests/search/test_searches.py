@@ -219,7 +219,7 @@ def test_proposals_follow_the_generator_alone(proposer: Proposer) -> None:
     assert {c.origin for c in first} == {proposer.moves[0][0].name if hasattr(proposer, "moves") else proposer.name}
 
 
-@pytest.mark.parametrize("odd", ["C", "[Na+].[Cl-]", "[Fe]", "O=Cl(=O)(=O)O", "C" * 200, "[2H]C([2H])O"])
+@pytest.mark.parametrize("odd", ["C", "[Na+].[Cl-]", "[Fe]", "O=Cl(=O)(=O)O", "C" * 200, "[2H]C([2H])O", "CCCCO.Cl"])
 def test_proposers_survive_odd_parents(proposer: Proposer, odd: str) -> None:
     for candidate in proposer.propose(Parents((odd,)), 5, np.random.default_rng(0)):
         assert isinstance(candidate.smiles, str)
@@ -229,6 +229,28 @@ def test_latent_proposals_without_a_model_are_refused() -> None:
     with pytest.raises(ConfigError, match="need a model"):
         BayesianSpec().build(Setting())
     assert not BayesianSpec(proposers=STRUCTURAL).needs_model
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"acquisition": {"kind": "ucb", "log10_weight": [0.5, -1.5]}}, "from low to high, got 0.5 to -1.5"),
+        ({"acquisition": {"kind": "chebyshev", "log10_weight": [0, "inf"]}}, "finite"),
+        ({"proposers": [{"kind": "latent_perturbation", "scale": [2.0, 0.3]}]}, "from low to high"),
+        ({"proposers": [{"kind": "graph_mutation", "share": 0.0}]}, "share above 0"),
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_search_is_refused_before(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BayesianSpec.model_validate(changed)
+
+
+def test_latent_points_do_not_depend_on_what_was_asked_before(model: Any) -> None:
+    fresh, used = LatentSpace(model), LatentSpace(model)
+    for first in range(0, len(MOLECULES), 3):
+        used.posterior(MOLECULES[first : first + 3])
+    for one, other in zip(fresh.posterior(MOLECULES), used.posterior(MOLECULES), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_parents_are_drawn_by_rank() -> None:

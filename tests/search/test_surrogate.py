@@ -233,3 +233,15 @@ def test_a_changed_weight_is_that_of_a_process_that_had_it_from_the_beginning() 
     np.testing.assert_allclose(ours.mean, expected.mean, atol=1e-8)
     np.testing.assert_allclose(ours.std, expected.std, atol=1e-8)
     np.testing.assert_allclose(ours.covariance_with(0), expected.covariance_with(0), atol=1e-8)
+
+
+def test_beliefs_leave_no_trace() -> None:
+    codes, y = FINGERPRINT(SAMPLED[:50]), np.array([Crippen.MolLogP(mol) for mol in SAMPLED[:50]])
+    never, once = TanimotoGP(weighting=WEIGHTING), TanimotoGP(weighting=WEIGHTING)
+    for gp in (never, once):
+        gp.append(codes, y)
+    with once.believing(FINGERPRINT(SAMPLED[50:])):
+        pass
+    for gp in (never, once):
+        gp.adapt()
+    np.testing.assert_array_equal(never.posterior(codes).mean, once.posterior(codes).mean)

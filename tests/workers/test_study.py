@@ -152,6 +152,22 @@ def test_a_worker_waits_for_its_study_and_leaves_when_it_is_over(spec: Distribut
     assert values["CCO"] == pytest.approx(0.4068, abs=1e-4)  # RDKit's QED of ethanol
 
 
+def test_a_worker_counts_over_a_fresh_start(spec: DistributedSpec) -> None:
+    scored: list[int] = []
+    thread = threading.Thread(target=lambda: scored.append(work(spec.storage, spec.study)))
+    thread.start()
+    for fresh in (False, True):
+        with StudyCrew(spec, "", TERMS, "a", fresh=fresh) as crew:
+            crew.submit([Task("CCO", "start")])
+            deadline = time.monotonic() + 60
+            while not crew.finished(1) and time.monotonic() < deadline:
+                pass
+            if fresh:
+                crew.dismiss()
+    thread.join(30)
+    assert scored == [2]
+
+
 def test_an_idle_worker_leaves(postgres: str) -> None:
     assert work(postgres, "no such study", idle_seconds=0.1) == 0
 
