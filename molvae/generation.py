@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from molvae.core.errors import MoleculeError
+from molvae.core.errors import ConfigError, MoleculeError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
 from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
@@ -52,11 +52,19 @@ class MoleculeVAE:
 
     Every method takes and gives plain SMILES and NumPy arrays; N molecules, Z latent dimensions. What is deterministic
     does not depend on how molecules are batched. Randomness comes from `rng`, a seed or a `numpy.random.Generator`.
+
+    Raises:
+        ConfigError: the network is conditioned on properties, which no method here takes.
     """
 
     def __init__(
         self, network: SequenceVAE, tokenizer: Tokenizer, info: dict[str, Any] | None = None, path: Path | None = None
     ) -> None:
+        if condition_dim := network.spec.condition_dim:
+            raise ConfigError(
+                f"a model with condition_dim = {condition_dim} needs properties beside each molecule, and MoleculeVAE "
+                "takes none; use its SequenceVAE (molvae.model.checkpoint.load_checkpoint), or train one without"
+            )
         self.network, self.tokenizer, self.info, self.path = network.eval(), tokenizer, info or {}, path
 
     @property

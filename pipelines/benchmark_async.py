@@ -9,9 +9,11 @@ enough not to be the bottleneck. Target: a ratio of at most 1.15, the start of t
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
+from molvae.cli.faults import run_script
 from molvae.core.files import write_json
 from molvae.oracles import oracle
 from molvae.search import SearchResult, optimise
@@ -65,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

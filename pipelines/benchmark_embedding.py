@@ -19,6 +19,7 @@ Protocol, the same for every representation:
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from scipy.linalg import solve
 from sklearn.metrics import r2_score
 
+from molvae.cli.faults import run_script
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import write_json
 from molvae.core.runtime import progress
@@ -221,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -17,22 +17,22 @@ model once; a finished search is a row of the CSV file, and the same command goe
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from molvae.core.files import atomic_path
+from molvae.cli.faults import run_script
+from molvae.core.errors import DataError
 from molvae.core.runtime import progress, usable_cpus
 from molvae.core.tables import column_names, read_rows
+from pipelines.rows import finished, in_pool, save
 
 if TYPE_CHECKING:
     from molvae.search.config import OptimiseConfig
@@ -163,26 +163,6 @@ def read_leads(file: Path, column: str, part: str) -> Iterator[str]:
             yield row.cells[0]
 
 
-def finished(path: Path) -> dict[Job, Row]:
-    """The rows of an earlier call."""
-    if not path.exists():
-        return {}
-    rows = [Row(**record) for record in pd.read_csv(path, keep_default_na=False).to_dict("records")]
-    return {job_of(row): row for row in rows}
-
-
-def job_of(row: Row) -> Job:
-    """The search that a row tells of."""
-    return Job(*(getattr(row, f.name) for f in fields(Job)))
-
-
-def save(rows: Iterable[Row], path: Path) -> None:
-    """Write all rows, in a stable order."""
-    frame = pd.DataFrame([asdict(row) for row in rows]).sort_values([f.name for f in fields(Job)])
-    with atomic_path(path) as file:
-        frame.to_csv(file, index=False)
-
-
 def summary(rows: Sequence[Row]) -> pd.DataFrame:
     """A line for each method, delta, fingerprint and budget: means and population standard deviations, success rate."""
     frame = pd.DataFrame([asdict(row) | {"improvement": row.improvement} for row in rows])
@@ -226,8 +206,8 @@ def _spread(values: pd.Series[float]) -> str:
     return f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
 
 
-def main() -> None:
-    """Parse the command line, run what is not there yet, print the tables."""
+def main() -> int:
+    """Parse the command line, run what is not there yet, print the tables; returns 1 where a search failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="molecules to improve, one search for each")
     parser.add_argument("--column", default="smiles")
@@ -244,22 +224,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/lead"), help="folder for results.csv")
     args = parser.parse_args()
     table = args.out / "results.csv"
-    done = finished(table)
+    done = finished(table, Job, Row)
     wanted = list(jobs(args))
+    if not wanted:
+        raise DataError(f"{args.file}: no molecules to improve; expected some in the part {args.part!r}")
     todo = [job for job in wanted if job not in done]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes: one core each
-    with (
-        ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool,
-        progress(len(todo), "leads", "searches") as bar,
-    ):
-        for future in as_completed([pool.submit(run_job, job) for job in todo]):
-            row = future.result()
-            done[job_of(row)] = row
-            save(done.values(), table)
+    with progress(len(todo), "leads", "searches") as bar:
+        for job, row in in_pool(run_job, todo, args.processes):
+            done[job] = row
+            save(done.values(), table, Job)
             bar.advance(improvement=row.improvement)
-    print(summary([done[job] for job in wanted]).to_string(index=False, float_format="{:.3f}".format))
+    if rows := [done[job] for job in wanted if job in done]:
+        print(summary(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"\nPublished:\n{published().to_string(index=False, float_format='{:.3f}'.format)}")
+    return int(len(rows) < len(wanted))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

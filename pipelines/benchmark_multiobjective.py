@@ -14,21 +14,19 @@ the CSV file, and the same command goes on where it was stopped, also within a r
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from molvae.core.errors import MolvaeError
-from molvae.core.files import atomic_path, read_json
+from molvae.cli.faults import run_script
+from molvae.core.files import read_json
 from molvae.core.runtime import progress, usable_cpus
+from pipelines.rows import finished, in_pool, save
 
 OSIMERTINIB = "COc1cc(N(C)CCN(C)C)c(NC(=O)C=C)cc1Nc2nccc(n2)c3cn(C)c4ccccc34"
 CELECOXIB = "CC1=CC=C(C=C1)C1=CC(=NN1C1=CC=C(C=C1)S(N)(=O)=O)C(F)(F)F"
@@ -137,26 +135,6 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
                 yield Job(problem, method, seed, args.budget, str(args.start or ""), args.n_start)
 
 
-def key(row: Row) -> Job:
-    """The search that a row is of."""
-    return Job(*(getattr(row, field.name) for field in fields(Job)))
-
-
-def finished(path: Path) -> dict[Job, Row]:
-    """The rows of an earlier call."""
-    if not path.exists():
-        return {}
-    rows = [Row(**record) for record in pd.read_csv(path, keep_default_na=False).to_dict("records")]
-    return {key(row): row for row in rows}
-
-
-def save(rows: Sequence[Row], path: Path) -> None:
-    """Write all rows, in a stable order."""
-    frame = pd.DataFrame([asdict(row) for row in rows]).sort_values([field.name for field in fields(Job)])
-    with atomic_path(path) as file:
-        frame.to_csv(file, index=False, float_format="%.6f")
-
-
 def summary(rows: Sequence[Row]) -> str:
     """A table for each problem: means over seeds, and the deviation of the final hypervolume."""
     frame = pd.DataFrame([asdict(row) for row in rows])
@@ -187,31 +165,23 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Parse the command line, run what is not there yet, print the table."""
+def main() -> int:
+    """Parse the command line, run what is not there yet, print the table; returns 1 where a run failed."""
     args = arguments()
     table = args.out / "results.csv"
-    done = finished(table)
+    done = finished(table, Job, Row)
     wanted = list(jobs(args))
     todo = [job for job in wanted if job not in done]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes: one core each
-    with (
-        ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
-        progress(len(todo), "problems", "runs") as bar,
-    ):
-        futures = {pool.submit(run_job, job, args.out): job for job in todo}
-        for future in as_completed(futures):
-            job = futures[future]
-            try:
-                done[job] = future.result()
-            except (MolvaeError, BrokenProcessPool) as error:  # the same command tries this one again
-                print(f"{job.problem}, {job.method}: {error}", file=sys.stderr, flush=True)
-                continue
-            save(list(done.values()), table)
-            print(f"{job.problem}, {job.method}, seed {job.seed}: {done[job].hypervolume:.4f}", flush=True)
+    with progress(len(todo), "problems", "runs") as bar:
+        for job, row in in_pool(partial(run_job, directory=args.out), todo, args.processes, jobs_each=1):
+            done[job] = row
+            save(done.values(), table, Job)
+            print(f"{job.problem}, {job.method}, seed {job.seed}: {row.hypervolume:.4f}", flush=True)
             bar.advance()
-    print(summary([done[job] for job in wanted if job in done]))
+    if rows := [done[job] for job in wanted if job in done]:
+        print(summary(rows))
+    return int(len(rows) < len(wanted))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

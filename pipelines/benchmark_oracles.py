@@ -13,6 +13,7 @@ stand beside.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -27,7 +28,9 @@ from rdkit.Chem import QED, AllChem, Descriptors, rdMolDescriptors
 from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D
 from scipy.stats.mstats import gmean
 
+from molvae.cli.faults import run_script
 from molvae.core.files import write_json
+from molvae.core.tables import check_columns
 from molvae.oracles import PMO_TASKS, oracle
 from molvae.oracles.components import ElementCount, Isomer, Property, Similarity, Substructure, parse_formula
 from molvae.oracles.guacamol import TASKS, task
@@ -262,6 +265,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=PMO_TASKS, help="tasks to time (default all 20; none: no timing)")
     parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
     arguments = parser.parse_args()
+    check_columns(arguments.reference, ["smiles"])
     reference = pd.read_csv(arguments.reference)
     found = differences(reference)
     print(f"largest difference from the reference, {len(reference)} molecules")
@@ -281,4 +285,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -4,13 +4,15 @@
     python -m pipelines.benchmark_pmo configs/pmo/peers_500.toml --tasks qed median1 --seeds 0 --processes 2
     python -m pipelines.benchmark_pmo configs/pmo/peers_500.toml --table-only
 
-A study names tasks, methods, seeds, the budget and the molecules to begin with (`pmo/study.py`); the options narrow it.
+A study names tasks, methods, seeds, the budget and the molecules to begin with (`pmo/study.py`); the options narrow it,
+or change what its searches are (`--set`, `--start`, `--n-start`): then the results file has to be named (`--out`).
 Start molecules count as calls, and nothing is scored outside the budget. Runs go to processes of one thread each. A
 finished run is a row of `data/results/pmo_BUDGET.csv` (columns: `pmo/results.py`); the same command goes on where it
 was stopped, also within a run. A row is of one config, one model and one start file: when these change, it is run
 again. Changes of the code do not show in a row's hash: `--fresh` runs again what is there. In the end the tables are
-printed; those of a whole study, not narrowed, are written beside the results, `pmo_STUDY.md`, with two pictures,
-`pmo_STUDY_curves.svg` and `pmo_STUDY_sums.svg`. Published figures are those of `data/results/pmo_published.csv`.
+printed; those of a whole study, neither narrowed nor changed, are written beside the results, `pmo_STUDY.md`, with two
+pictures, `pmo_STUDY_curves.svg` and `pmo_STUDY_sums.svg`. Published figures are those of
+`data/results/pmo_published.csv`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from molvae.cli.faults import report_fault
+from molvae.cli.faults import run_script
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import write_text
@@ -38,6 +40,8 @@ from pipelines.pmo.tables import Results, published, report
 
 RESULTS = Path("data/results")
 RUNS = Path("runs/pmo")
+CHANGING = ("set", "start", "n_start")  # options that make other searches of those that the study names
+NARROWING = ("tasks", "methods", "seeds", "budget", *CHANGING)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,8 +67,14 @@ def narrowed(study: Study, args: argparse.Namespace) -> Study:
     """The study that the options ask for.
 
     Raises:
-        ConfigError: a task or a method is unknown.
+        ConfigError: a task or a method is unknown, or rows of another study would take the place of the study's.
     """
+    changed = [f"--{name.replace('_', '-')}" for name in CHANGING if getattr(args, name)]
+    if changed and args.out is None:
+        raise ConfigError(
+            f"{', '.join(changed)}: would replace rows of {RESULTS} by those of other searches; "
+            "name another file for them, such as --out trial.csv"
+        )
     unknown = sorted(set(args.methods or ()) - set(study.methods))
     if unknown:
         raise ConfigError(f"{args.study}: no method {', '.join(unknown)}; there are {', '.join(study.methods)}")
@@ -106,17 +116,10 @@ def said(row: Row) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is not there yet; returns the exit code."""
     args = parser().parse_args(arguments)
-    try:
-        study = narrowed(load_config(args.study, Study), args)
-        out = args.out or RESULTS / f"pmo_{study.budget}.csv"
-        failed = 0 if args.table_only else run_missing(study, args, out)
-        whole = args.tasks is None and args.methods is None and args.seeds is None
-        print(reported(study, args.study.stem, out, whole))
-    except Exception as error:
-        return report_fault(error)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    study = narrowed(load_config(args.study, Study), args)
+    out = args.out or RESULTS / f"pmo_{study.budget}.csv"
+    failed = 0 if args.table_only else run_missing(study, args, out)
+    print(reported(study, args.study.stem, out, whole=not any(getattr(args, name) for name in NARROWING)))
     return 1 if failed else 0
 
 
@@ -153,4 +156,4 @@ def reported(study: Study, name: str, out: Path, whole: bool) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script(main))

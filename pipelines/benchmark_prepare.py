@@ -23,6 +23,7 @@ from pathlib import Path
 
 from rdkit import Chem
 
+from molvae.cli.faults import run_script
 from molvae.core.config import dump_config
 from molvae.core.files import read_json
 from molvae.core.tables import read_rows
@@ -129,4 +130,4 @@ def _memory(pid: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

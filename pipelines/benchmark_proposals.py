@@ -20,6 +20,7 @@ model gets back from their own latent points is printed as well.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -30,6 +31,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from molvae.cli.faults import run_script
 from molvae.core.config import load_config
 from molvae.core.errors import DataError
 from molvae.core.runtime import progress
@@ -137,4 +139,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

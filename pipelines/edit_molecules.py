@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,8 @@ import numpy as np
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical, parse
+from molvae.cli.faults import run_script
+from molvae.core.errors import DataError
 from molvae.core.files import atomic_path
 from molvae.core.runtime import progress
 from molvae.core.tables import read_rows
@@ -66,8 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
 
     rows = [row.cells for row in read_rows(args.molecules, ["smiles", "split"])]
+    parents = [smiles for smiles, split in rows if split == "train"]
+    if not parents:
+        raise DataError(f"{args.molecules}: no row has 'train' in the column 'split'; there is nothing to edit")
     taken = {canonical(smiles) for smiles, _ in rows}
-    source = edited([s for s, split in rows if split == "train"], np.random.default_rng(args.seed))
+    source = edited(parents, np.random.default_rng(args.seed))
     distinct = (s for s in source if s not in taken and not taken.add(s))  # type: ignore[func-returns-value]
     with atomic_path(args.out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
@@ -81,4 +87,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -10,9 +10,11 @@ decoded from prior draws, compared with the same rows (novelty is against the ro
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+from molvae.cli.faults import run_script
 from molvae.core.files import write_json
 from molvae.core.tables import column_names, read_split
 from molvae.evaluation.distribution import compare
@@ -63,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

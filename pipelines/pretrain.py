@@ -10,11 +10,16 @@ round that begins with the weights of a first one is another config under the sa
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from molvae.cli.faults import run_script
 from molvae.core.config import load_config
+from molvae.core.errors import DataError
 from molvae.core.files import read_json, sha256_file, write_json, write_text
 from molvae.core.tables import read_split
 from molvae.data.prepare import PrepareConfig, prepare
@@ -23,7 +28,7 @@ from molvae.evaluation.likelihood import evaluate
 from molvae.generation import load
 from molvae.model.checkpoint import DESCRIPTION, VOCABULARY, load_checkpoint, model_directory, save_checkpoint
 from molvae.training.config import TrainConfig
-from molvae.training.trainer import train
+from molvae.training.trainer import CONFIG, train
 
 CARD = """# {name}
 
@@ -33,7 +38,7 @@ A SELFIES sequence VAE (GRU encoder and decoder), written by `{command}`.
 |---|---|
 | Data | `{data}` (sha256 {data_sha256}) |
 | Split | train {n_train:,} molecules; valid {n_valid:,}; test {n_test:,}. Only train was learnt from. |
-| Config | `{config}` (sha256 {config_sha256}), seed {seed} |
+| Config | `{config}`, with all overrides (`{resolved}` of the run): sha256 {config_sha256}; seed {seed} |
 | Size | {n_parameters:,} parameters, {n_tokens} tokens, {latent_dim} latent dimensions |
 | Began with | {initial} |
 | Training | {epochs:.2f} epochs, {steps:,} steps, {hours:.2f} h on {device} ({threads} thread(s)) |
@@ -72,8 +77,10 @@ def _kept(info: dict[str, Any]) -> dict[str, Any]:
     return {key: info[key] for key in ("initial", "step", "epochs")}
 
 
-def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metrics: dict[str, Any], note: str) -> str:
-    """The model card."""
+def card(
+    args: argparse.Namespace, command: str, name: str, spec: TrainConfig, run: Path, metrics: dict[str, Any]
+) -> str:
+    """The model card of a run, which `command` has made."""
     description = read_json(run / "model" / DESCRIPTION)
     manifest = read_json(run / "manifest.json")
     splits = read_json(Path(spec.data) / "manifest.json")["splits"]
@@ -81,12 +88,13 @@ def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metr
     model, _ = load_checkpoint(run / "model")
     return CARD.format(
         name=name,
-        command=f"python -m pipelines.pretrain {config} --data {data.name}",
-        note=note,
-        data=data.name,
-        data_sha256=sha256_file(data),
-        config=config,
-        config_sha256=sha256_file(config),
+        command=command,
+        note=args.note,
+        data=args.data.name,
+        data_sha256=sha256_file(args.data),
+        config=args.config,
+        resolved=CONFIG,
+        config_sha256=sha256_file(run / CONFIG),
         seed=spec.seed,
         n_train=splits["train"],
         n_valid=splits["valid"],
@@ -109,31 +117,40 @@ def card(name: str, config: Path, spec: TrainConfig, data: Path, run: Path, metr
     )
 
 
-def main() -> None:
-    """All stages; those that are done are not done again."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """All stages; those that are done are not done again.
+
+    Raises:
+        DataError: there are no test molecules to fill in the card.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="file with the columns smiles and split")
     parser.add_argument("--name", default=None, help="of the weights  [default: that of the config]")
     parser.add_argument("--note", default="none", help="for the model card: what a reader of the run should know")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; repeat")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     spec = load_config(args.config, TrainConfig, args.set)
     name = args.name or args.config.stem
     run, target = Path("runs") / args.config.stem, Path("molvae/weights") / name
+    test = list(read_split(args.data, "smiles", "test"))
+    if not test:
+        raise DataError(f"{args.data}: no row has 'test' in the column 'split'; the card needs some")
 
     vocabulary = None if spec.initial is None else model_directory(spec.initial)  # of the weights to begin with
     split = ColumnSplit(column="split")
     prepare(PrepareConfig(inputs=(args.data,), output=Path(spec.data), split=split, vocabulary=vocabulary))
     train(spec, run)
-    metrics = evaluate(load(run / "model"), list(read_split(args.data, "smiles", "test"))).as_dict()
+    metrics = evaluate(load(run / "model"), test).as_dict()
     package(run, target, metrics)
     write_json(run / "test_metrics.json", metrics)
-    write_text(target / "MODEL_CARD.md", card(name, args.config, spec, args.data, run, metrics, args.note))
+    command = shlex.join(["python", "-m", "pipelines.pretrain", *arguments])
+    write_text(target / "MODEL_CARD.md", card(args, command, name, spec, run, metrics))
     print(
         f"{target}: exact reconstruction {metrics['reconstruction']:.2%} of {metrics['n_molecules']:,} test molecules"
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -17,6 +17,8 @@ import pytest
 import torch
 
 from molvae.cli.faults import run as run_here
+from molvae.cli.faults import run_script
+from molvae.core.errors import DataError, Interrupted
 
 ROOT = Path(__file__).parents[1]
 VERBS = [
@@ -149,6 +151,8 @@ def test_unknown_keys_are_corrected(run: Run, verb: str) -> None:
 def test_init_never_replaces_a_file(run: Run, tmp_path: Path) -> None:
     assert "molvae optimise mine.toml" in run("init", "mine.toml").stdout
     assert "molvae train small.toml" in run("init", "small.toml", "--from", "small").stdout
+    study = run("init", "study.toml", "--from", "pmo/default_1000").stdout
+    assert "python -m pipelines.benchmark_pmo study.toml --out study.csv" in study
     assert (tmp_path / "mine.toml").read_text() == (ROOT / "configs" / "quickstart.toml").read_text()
     fails(run("init", "mine.toml"), 2, "exists already")
     fails(run("init", "other.toml", "--from", "quikstart"), 2, "did you mean 'quickstart'?")
@@ -330,6 +334,26 @@ def test_the_unexpected_is_short_and_can_be_traced(start: Run, tmp_path: Path) -
     broken = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     fails(start("report", "run", env=broken), 1, "unexpected ZeroDivisionError: broken on purpose", "MOLVAE_DEBUG=1")
     assert "Traceback" in start("report", "run", env={**broken, "MOLVAE_DEBUG": "1"}).stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (DataError("no such rows"), 3, "error: no such rows"),
+        (FileNotFoundError(2, "gone", "in.csv"), 3, "error: in.csv: no such file"),
+        (Interrupted("stopped at step 3"), 130, "stopped at step 3"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_scripts_say_what_is_wrong(
+    error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise error
+
+    assert run_script(main) == code
+    assert capsys.readouterr().err.startswith(words)
+    assert [run_script(lambda: None), run_script(lambda: 1)] == [0, 1]
 
 
 def test_bytes_that_are_no_text_cost_their_own_row(run: Run, tmp_path: Path) -> None:

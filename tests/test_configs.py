@@ -52,3 +52,11 @@ def test_oracle_of_a_config_can_be_built(path: Path) -> None:
 
 def test_there_are_configs_for_searching_and_for_training() -> None:
     assert {"quickstart", "zinc250k"} <= {path.stem for path in CONFIGS}
+
+
+def test_all_configs_are_installed() -> None:
+    """`molvae init` finds them beside the sources, or below share/molvae/configs."""
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["data-files"]
+    for path in CONFIGS:
+        folder = path.parent.relative_to(ROOT).as_posix()
+        assert f"{folder}/*.toml" in installed[f"share/molvae/{folder}"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_model import small_molecules
+from small_model import SMALL_SPEC, small_molecules
 from torch.distributions import Normal
 
 from molvae import generation
 from molvae.chem.molecules import canonical
-from molvae.core.errors import CheckpointError, DeviceError, MoleculeError
+from molvae.core.errors import CheckpointError, ConfigError, DeviceError, MoleculeError
 from molvae.generation import MoleculeVAE, load, rewritten, spherical
+from molvae.model.vae import SequenceVAE
 from molvae.tokens.vocabulary import EOS, PAD
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -53,6 +54,12 @@ def test_damaged_and_unfinished_models_are_refused(tiny_model: Path, tmp_path: P
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         load(copy, device="cpu")
+
+
+def test_a_conditional_network_is_refused(tiny_vae: MoleculeVAE) -> None:
+    network = SequenceVAE(SMALL_SPEC.model_copy(update={"condition_dim": 2}), tiny_vae.network.n_tokens)
+    with pytest.raises(ConfigError, match="condition_dim = 2 needs properties"):
+        MoleculeVAE(network, tiny_vae.tokenizer)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -140,6 +147,14 @@ def test_inverted_points_decode_to_the_molecules(tiny_vae: MoleculeVAE) -> None:
     assert back[known].all()
     np.testing.assert_array_equal(inverted[known], mean[known])
     assert (inverted[~known] != mean[~known]).any(axis=1).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_inversion_on_cuda(tiny_model: Path) -> None:
+    vae, smiles = load(tiny_model, device="cuda"), small_molecules()
+    back = [a == b for a, b in zip(vae.decode(vae.invert(smiles, steps=200)), smiles, strict=True)]
+    assert sum(back) > 0.9 * len(back)
 
 
 def test_inversion_needs_no_company_and_leaves_no_trace(tiny_vae: MoleculeVAE) -> None:

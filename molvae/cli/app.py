@@ -75,8 +75,8 @@ def init(
     """Write a commented config to start from."""
     from molvae.cli.templates import write_template
 
-    verb = write_template(template, path)
-    print(f"wrote {path}; edit it, then run: molvae {verb} {path}")
+    command = write_template(template, path)
+    print(f"wrote {path}; edit it, then run: {command}")
 
 
 @app.command()
@@ -130,13 +130,15 @@ def train(
     """
     from molvae.core.config import load_config
     from molvae.training.config import TrainConfig
+    from molvae.training.hardware import rank
     from molvae.training.trainer import train as train_model
 
     spec = load_config(config, TrainConfig, overrides(sets, seed=seed, device=device))
     directory = run_dir or Path("runs") / config.stem
     model = train_model(spec, directory, fresh=fresh)
-    _report(directory)
-    print(f"model: {model}")
+    if rank() == 0:  # of the processes of torchrun only this one has written everything
+        _report(directory)
+        print(f"model: {model}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from molvae.core.errors import Interrupted, MolvaeError
@@ -74,6 +74,17 @@ def report_fault(error: Exception) -> int:
     message, code = explain(error)
     print(message, file=sys.stderr)
     return code
+
+
+def run_script(main: Callable[[], int | None]) -> int:
+    """Run the `main` of a script, such as a pipeline; returns its exit code, 0 where `main` returns none."""
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        return report_fault(error)
 
 
 def explain(error: Exception) -> tuple[str, int]:

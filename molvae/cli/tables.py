@@ -10,19 +10,18 @@ from typing import Any
 PIPE_WIDTH = 240  # nobody sees where a line ends, and programs want one row a line
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; the last column may wrap, numbers stand right.
 
     Args:
         heads: names of the columns.
         rows: cells; None is shown as a dash, floats with four digits.
-        title: a line above.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     cells = [list(row) for row in rows]
     for i, head in enumerate(heads):
         numeric = any(isinstance(row[i], int | float) for row in cells)

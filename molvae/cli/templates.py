@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 from molvae.core.config import did_you_mean
@@ -16,7 +17,7 @@ HOMES = (  # beside the sources, or where an installed package keeps its data
 
 
 def template_paths() -> dict[str, Path]:
-    """Name -> file of every shipped config, such as "quickstart" or "pmo/qed"."""
+    """Name -> file of every shipped config, such as "quickstart" or "search/random"."""
     home = next((home for home in HOMES if home.is_dir()), None)
     if home is None:
         raise ConfigError(f"the shipped configs are in none of {', '.join(map(str, HOMES))}; install molvae again")
@@ -24,7 +25,7 @@ def template_paths() -> dict[str, Path]:
 
 
 def write_template(name: str, path: Path) -> str:
-    """Write a copy of the shipped config `name` to `path` and return the verb it is for; no file is ever replaced.
+    """Write a copy of the shipped config `name` to `path` and return the command for it; no file is ever replaced.
 
     Raises:
         ConfigError: no such config, or `path` exists.
@@ -39,4 +40,7 @@ def write_template(name: str, path: Path) -> str:
         raise ConfigError(f"{path}: configs are TOML files; give a name that ends in .toml")
     text = templates[name].read_text(encoding="utf-8")
     write_text(path, text)
-    return "optimise" if "\n[oracle]" in text else "train"
+    sections = tomllib.loads(text)
+    if "methods" in sections:  # results of its own, so that a changed study never replaces the published rows
+        return f"python -m pipelines.benchmark_pmo {path} --out {path.with_suffix('.csv')}"
+    return f"molvae {'optimise' if 'oracle' in sections else 'train'} {path}"

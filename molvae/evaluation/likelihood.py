@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.runtime import progress
-from molvae.generation import MoleculeVAE, Points
+from molvae.generation import MoleculeVAE
+from molvae.model.objective import active_units
+from molvae.nn.bottleneck import Posterior, gaussian_kl
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class Evaluation:
         n_encoded: those the model can read (valid, short enough, no unknown token).
         reconstruction: share of *all* molecules given whose canonical isomeric SMILES comes back from the posterior
             mean, decoded greedily; what cannot be read counts as lost.
-        n_likelihood: molecules the bounds were computed on (the first ones).
+        n_likelihood: molecules the bounds were computed on (the first that the model can read).
         elbo_nats, iwae_nats: mean lower bounds of log p(x), with 1 and `k` samples.
-        active_units: dimensions with a variance of the posterior mean above 0.01.
+        active_units: dimensions with a variance of the posterior mean above 0.01 (`molvae.model.objective`).
         rate_by_dimension_nats: mean KL(q(z|x) || N(0, 1)) of each dimension; they add up to `rate_nats`.
     """
 
@@ -52,41 +55,44 @@ def evaluate(
     Args:
         vae: the model.
         smiles: the molecules.
-        n_likelihood: how many of them (the first) the likelihood bounds are computed on.
+        n_likelihood: how many of those that the model can read (the first) the likelihood bounds are computed on.
         k: importance samples.
         seed: of the importance samples.
 
     Raises:
-        DataError: the model can read none of the molecules.
+        DataError: there are no molecules, or the model can read none of them.
     """
+    if not smiles:
+        raise DataError("no molecules to evaluate the model on; is the split named as in the file?")
     wanted = [_standardised(vae, s) for s in smiles]
-    kept = 0
+    kept, readable = 0, list[str]()
     means, stds = [], []
     with progress(len(smiles), "reconstructing", "molecules") as bar:
         for start in range(0, len(smiles), 1000):
             part = wanted[start : start + 1000]
             mean, std = vae.posterior([s or "" for s in part], on_invalid="nan")
-            readable = np.flatnonzero(np.isfinite(mean).all(axis=1))
-            decoded = vae.decode(mean[readable])
-            kept += sum(part[row] == molecule for row, molecule in zip(readable, decoded, strict=True))
-            means.append(mean[readable])
-            stds.append(std[readable])
+            rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
+            found = [part[row] or "" for row in rows]
+            kept += sum(one == other for one, other in zip(found, vae.decode(mean[rows]), strict=True))
+            readable += found
+            means.append(mean[rows])
+            stds.append(std[rows])
             bar.advance(len(part))
-    mean, std = np.concatenate(means), np.concatenate(stds)
-    if not len(mean):
+    if not readable:
         raise DataError(f"the model can read none of the {len(smiles)} molecules; are they SMILES?")
-    some = [s for s in wanted[:n_likelihood] if s is not None]
-    rate = _rate(mean, std)
+    some = readable[:n_likelihood]
+    posterior = Posterior(*(torch.from_numpy(np.concatenate(parts)) for parts in (means, stds)))
+    rate = gaussian_kl(posterior).mean(0)
     return Evaluation(
         n_molecules=len(smiles),
-        n_encoded=len(mean),
+        n_encoded=len(readable),
         reconstruction=kept / len(smiles),
         n_likelihood=len(some),
         k=k,
-        elbo_nats=float(np.nanmean(vae.log_prob(some, 1, seed, on_invalid="nan"))),
-        iwae_nats=float(np.nanmean(vae.log_prob(some, k, seed, on_invalid="nan"))),
+        elbo_nats=float(np.mean(vae.log_prob(some, 1, seed))),
+        iwae_nats=float(np.mean(vae.log_prob(some, k, seed))),
         rate_nats=float(rate.sum()),
-        active_units=int((mean.var(axis=0) > 0.01).sum()),
+        active_units=active_units(posterior.mean),
         rate_by_dimension_nats=[round(float(r), 4) for r in rate],
     )
 
@@ -96,9 +102,3 @@ def _standardised(vae: MoleculeVAE, smiles: str) -> str | None:
         return vae.tokenizer.standardiser(smiles)
     except MoleculeError:
         return None
-
-
-def _rate(mean: Points, std: Points) -> Points:
-    """Mean KL(N(mean, std^2) || N(0, 1)) by dimension, (Z,) nats (Kingma and Welling 2014, eq. 10)."""
-    rate: Points = (0.5 * (mean**2 + std**2 - 1) - np.log(std)).mean(axis=0)
-    return rate

@@ -67,7 +67,7 @@ Schedule = Annotated[Constant | Linear | Cyclical, Field(discriminator="kind")]
 
 
 class LossTerms(NamedTuple):
-    """Scalars in nats per molecule: loss = distortion + beta * (rate above the free bits) + penalty."""
+    """Scalars in nats per molecule: loss = distortion + beta * (sum over groups of max(rate, lambda)) + penalty."""
 
     loss: Tensor
     distortion: Tensor
@@ -99,8 +99,8 @@ class LatentDiagnosis(NamedTuple):
     """How the latent space is used.
 
     Attributes:
-        active_units: dimensions with Var_x[E_q z] > 0.01 (Burda et al. 2016, arXiv:1509.00519, section 5.2).
-        rate: mean KL by dimension, (Z,) nats.
+        active_units: see `active_units`.
+        rate: mean KL by group, (G,) nats.
         mutual_information: estimate of I(x; z) = R - KL(q(z) || p(z)) in nats (Hoffman and Johnson 2016).
     """
 
@@ -109,19 +109,26 @@ class LatentDiagnosis(NamedTuple):
     mutual_information: float
 
 
+def active_units(mean: Tensor) -> int:
+    """How many dimensions of posterior means (N, Z) have Var_x[E_q z] > 0.01.
+
+    Burda et al. 2016, arXiv:1509.00519, section 5.2.
+    """
+    return int((mean.var(0, correction=0) > 0.01).sum())
+
+
 def diagnose(mean: Tensor, std: Tensor, rate: Tensor, generator: torch.Generator | None = None) -> LatentDiagnosis:
     """Diagnosis of posteriors (N, Z) with rates (N, G) over N molecules; aggregate posterior by minibatch weighting.
 
     I(x; z) ~ mean_i [log q(z_i | x_i) - log (1/N) sum_j q(z_i | x_j)], bounded by log N.
     """
     n = len(mean)
-    active = int((mean.var(0) > 0.01).sum()) if n > 1 else 0
     z = mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
     precision = std.square().reciprocal()
     square = z.square() @ precision.t() - 2 * z @ (mean * precision).t() + (mean.square() * precision).sum(1)
     log_density = -0.5 * square - std.log().sum(1)  # (N, N), [i, j] = log q(z_i | x_j) + constant
     information = (log_density.diagonal() - torch.logsumexp(log_density, 1) + math.log(n)).mean()
-    return LatentDiagnosis(active, rate.mean(0), float(information))
+    return LatentDiagnosis(active_units(mean), rate.mean(0), float(information))
 
 
 def collapse_warning(diagnosis: LatentDiagnosis, latent_dim: int) -> str | None:

@@ -11,8 +11,7 @@
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -37,11 +36,10 @@ class LatentSample(NamedTuple):
     posterior: Posterior
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(nn.Module, ABC):
     """Contract of all bottlenecks; every variant of the model is one of these, never a subclass of the VAE."""
 
     latent_dim: int
-    n_groups: int
 
     @abstractmethod
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> LatentSample:
@@ -65,7 +63,7 @@ class GaussianBottleneck(Bottleneck):
 
     def __init__(self, input_dim: int, latent_dim: int) -> None:
         super().__init__()
-        self.latent_dim = self.n_groups = latent_dim
+        self.latent_dim = latent_dim
         self.project = nn.Linear(input_dim, 2 * latent_dim)
 
     def encode(self, h: Tensor) -> Posterior:
@@ -94,8 +92,3 @@ def gaussian_kl(posterior: Posterior) -> Tensor:
     """KL(N(mean, std^2) || N(0, 1)) by dimension, (B, Z) nats (Kingma and Welling 2014, eq. 10)."""
     mean, std = posterior
     return 0.5 * (mean.square() + std.square() - 1) - std.log()
-
-
-def gaussian_entropy(std: Tensor) -> Tensor:
-    """Differential entropy of N(., diag(std^2)), (B,) nats, for std (B, Z)."""
-    return std.log().sum(1) + 0.5 * std.shape[1] * math.log(2 * math.pi * math.e)

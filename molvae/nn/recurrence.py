@@ -153,6 +153,7 @@ class TokenGRU(torch.nn.Module):
         x = self.embedding(tokens)
         if static is not None:
             x = torch.cat([x, static.expand(len(x), -1, -1)], dim=2)
+        self.gru.train(torch.is_grad_enabled())  # what cuDNN needs to go backward, and all the mode does here
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=low), torch.autocast("cuda", enabled=False):
             states: Tensor = self.gru(x, h0[None])[0]
         return states

@@ -17,8 +17,8 @@ class Chart:
     """One pair of axes; add lines and points, then ask for `svg()`.
 
     Args:
-        x_range: lowest and highest x; widened to round numbers for y only.
-        y_range: lowest and highest y.
+        x_range: lowest and highest x; widened where both are the same.
+        y_range: lowest and highest y, likewise.
         x_label, y_label: what the axes show, with units.
         width, height: size in SVG units; the picture scales with the page.
     """

@@ -31,7 +31,11 @@ class ValidationSpec(Spec):
 
 
 class TrainConfig(Spec):
-    """A training run. Changing it and resuming is refused, except for `optimiser.epochs`, `threads` and logging."""
+    """A training run.
+
+    One that has been changed is not resumed, unless only in `optimiser.epochs`, `device`, `threads`,
+    `checkpoint_minutes`, `tensorboard` or `validation`.
+    """
 
     schema_version: Literal[1] = 1
     data: str = Field(description="directory written by `molvae prepare`")

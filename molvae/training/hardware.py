@@ -34,11 +34,11 @@ def set_up(config: TrainConfig) -> Hardware:
     Raises:
         DeviceError: the configured device is not there.
     """
-    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
     device = pick_device(config.device)
-    if device.type == "cuda" and world_size > 1:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     if device.type == "cuda":
+        index = int(os.environ["LOCAL_RANK"]) if world_size > 1 else device.index or 0
+        device = torch.device("cuda", index)  # `set_device` takes none without an index
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts; cuDNN's GRU wants it
         torch.cuda.set_device(device)
     else:
@@ -49,7 +49,12 @@ def set_up(config: TrainConfig) -> Hardware:
     torch.backends.cudnn.allow_tf32 = low  # for backward passes, which run where no recurrence can say so
     if world_size > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Hardware(device, low, rank, world_size)
+    return Hardware(device, low, rank(), world_size)
+
+
+def rank() -> int:
+    """The number of this process among those that torchrun started, 0 where it is alone."""
+    return int(os.environ.get("RANK", 0))
 
 
 def leave_the_others() -> None:

@@ -1,4 +1,4 @@
-"""What a run needs to go on as if it had never stopped: model, optimiser, step.
+"""What a run needs to go on as if it had never stopped: model, optimiser, step, and the way back from a failed step.
 
 The order of the molecules and the noise are functions of the step, so they need no state.
 """
@@ -38,18 +38,60 @@ def learning_rate(spec: OptimiserSpec, step: int, n_steps: int) -> float:
 
 
 @dataclass
+class NanGuard:
+    """Goes back to the last good state when the loss or a gradient is not finite.
+
+    Keeps a copy of the state every `every` good steps. The step that failed is not tried again, since it would fail
+    alike (its noise and its batch are functions of its number); training goes on behind it.
+    """
+
+    every: int = 200
+    patience: int = 5
+    failures: int = 0
+    good: dict[str, Any] = field(default_factory=dict)
+
+    def remember(self, state: TrainState) -> None:
+        """Copy the state if it is time."""
+        if not self.good or state.step % self.every == 0:
+            self.good = {
+                "model": {k: v.detach().clone() for k, v in state.model.state_dict().items()},
+                "optimiser": _cloned(state.optimiser.state_dict()),
+            }
+
+    def go_back(self, state: TrainState) -> None:
+        """Restore the copy.
+
+        Raises:
+            TrainingError: it has happened `patience` times.
+        """
+        self.failures += 1
+        if self.failures >= self.patience:
+            raise TrainingError(
+                f"the loss was not finite {self.failures} times, last at step {state.step}; lower "
+                "optimiser.learning_rate or set precision = 'float32'; the last checkpoint is kept"
+            )
+        if self.good:
+            state.model.load_state_dict(self.good["model"])
+            state.optimiser.load_state_dict(_cloned(self.good["optimiser"]))
+
+
+@dataclass
 class TrainState:
     """Model, optimiser and position.
 
     Attributes:
         step: optimiser steps done.
         seconds: wall time spent so far, over all parts of the run.
+        world_size: processes that train together; the steps of an epoch depend on it.
+        guard: holds the state that a failed step goes back to.
     """
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    world_size: int = 1
+    guard: NanGuard = field(default_factory=NanGuard)
 
     def save(self, path: Path) -> None:
         """Write everything, tensors and plain types only, so that `weights_only=True` reads it."""
@@ -58,6 +100,9 @@ class TrainState:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "world_size": self.world_size,
+            "failures": self.guard.failures,
+            "good": self.guard.good,
         }
         with atomic_path(path) as temporary:
             torch.save(value, temporary)
@@ -76,46 +121,10 @@ class TrainState:
             self.model.load_state_dict(value["model"])
             self.optimiser.load_state_dict(value["optimiser"])
             self.step, self.seconds = int(value["step"]), float(value["seconds"])
+            self.world_size = int(value.get("world_size", self.world_size))  # files of older versions have none
+            self.guard.failures, self.guard.good = int(value.get("failures", 0)), value.get("good", {})
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, UnpicklingError) as error:
             raise CheckpointError(f"{path}: cannot resume from it ({error}); start again with --fresh") from error
-
-
-@dataclass
-class NanGuard:
-    """Goes back to the last good state when the loss or a gradient is not finite.
-
-    Keeps a copy of the state every `every` good steps. The step that failed is not tried again, since it would fail
-    alike (its noise and its batch are functions of its number); training goes on behind it.
-    """
-
-    every: int = 200
-    patience: int = 5
-    failures: int = 0
-    _good: dict[str, Any] = field(default_factory=dict)
-
-    def remember(self, state: TrainState) -> None:
-        """Copy the state if it is time."""
-        if not self._good or state.step % self.every == 0:
-            self._good = {
-                "model": {k: v.detach().clone() for k, v in state.model.state_dict().items()},
-                "optimiser": _cloned(state.optimiser.state_dict()),
-            }
-
-    def go_back(self, state: TrainState) -> None:
-        """Restore the copy.
-
-        Raises:
-            TrainingError: it has happened `patience` times.
-        """
-        self.failures += 1
-        if self.failures >= self.patience:
-            raise TrainingError(
-                f"the loss was not finite {self.failures} times, last at step {state.step}; lower "
-                "optimiser.learning_rate or set precision = 'float32'; the last checkpoint is kept"
-            )
-        if self._good:
-            state.model.load_state_dict(self._good["model"])
-            state.optimiser.load_state_dict(_cloned(self._good["optimiser"]))
 
 
 def _cloned(value: Any) -> Any:

@@ -24,18 +24,28 @@ from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
 from molvae.data.shards import TokenShards, read_manifest
-from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory, save_checkpoint
+from molvae.model.checkpoint import (
+    DESCRIPTION,
+    VOCABULARY,
+    WEIGHTS,
+    load_checkpoint,
+    model_directory,
+    save_checkpoint,
+)
 from molvae.model.objective import LossTerms, collapse_warning
 from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.training.config import TrainConfig
 from molvae.training.hardware import Hardware, leave_the_others, set_up
-from molvae.training.state import NanGuard, TrainState, build_optimiser, learning_rate
+from molvae.training.state import TrainState, build_optimiser, learning_rate
 from molvae.training.validation import validate
 
 log = logging.getLogger(__name__)
 
 CONFIG, EVENTS, RESUME, MODEL = "config.resolved.toml", "events.jsonl", "resume/state.pt", "model"
+METRICS, MANIFEST = "metrics.json", "manifest.json"
+RESULTS = (METRICS, MANIFEST, *(f"{MODEL}/{name}" for name in (DESCRIPTION, WEIGHTS, VOCABULARY)))
 LOG_EVERY_STEPS = 20
+SEEDS = 2**64  # what torch's generators take
 MAY_CHANGE = {"threads", "checkpoint_minutes", "tensorboard", "device", "validation"}
 
 
@@ -46,7 +56,7 @@ def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path
     asked for), and on a CPU the result equals that of an uninterrupted run to the bit.
 
     Raises:
-        ConfigError: the directory belongs to a run with another configuration.
+        ConfigError: the directory belongs to a run with another configuration, or of another number of processes.
         Interrupted: Ctrl-C or SIGTERM came; the state has been saved.
         TrainingError: the loss would not stay finite.
     """
@@ -90,6 +100,13 @@ class Meter:
         }
 
 
+class Silence(Progress):
+    """What the processes show that are not the main one."""
+
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        pass
+
+
 class Run:
     """One training run: its directory, its data, its state."""
 
@@ -108,11 +125,11 @@ class Run:
             pin_memory=self.hardware.device.type == "cuda",
         )
         self.n_steps = config.optimiser.epochs * len(self.loader)
-        torch.manual_seed(config.seed)  # initial weights; the process belongs to this run
+        torch.manual_seed(config.seed % SEEDS)  # initial weights; the process belongs to this run
         self.model = SequenceVAE(config.model, n_tokens).to(self.hardware.device)
         self.model.low_precision = self.hardware.low_precision
-        self.state = TrainState(self.model, build_optimiser(self.model, config.optimiser))
-        self.guard = NanGuard()
+        optimiser = build_optimiser(self.model, config.optimiser)
+        self.state = TrainState(self.model, optimiser, world_size=hardware.world_size)
         wanted = config.tensorboard and self.hardware.is_main
         self.tensorboard: Any = _summary_writer(directory) if wanted else None
         self._open_directory(fresh)
@@ -123,13 +140,15 @@ class Run:
             _check_same(load_config(config, TrainConfig), self.config, self.directory)
             _check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
             self.state.load(state, self.hardware.device)
-            log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
+            _check_processes(self.state.world_size, self.hardware.world_size, self.directory)
+            if self.hardware.is_main:
+                log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
         else:
             if self.config.initial is not None:
                 _begin_with(self.model, model_directory(self.config.initial), self.data)
             if self.hardware.is_main:
-                for old in (state, self.directory / EVENTS):  # an older state must not be taken up on resuming
-                    old.unlink(missing_ok=True)
+                for old in (RESUME, EVENTS, *(RESULTS if fresh else ())):  # not to be taken for those of this run
+                    (self.directory / old).unlink(missing_ok=True)
         if self.hardware.is_main:
             self.directory.mkdir(parents=True, exist_ok=True)
             dump_config(self.config, config)
@@ -143,7 +162,8 @@ class Run:
         last_save = time.monotonic()
         meter = Meter()
         self.model.train()
-        with progress(self.n_steps, "training", "steps", done=self.state.step) as bar:
+        shown = progress(self.n_steps, "training", "steps", done=self.state.step)
+        with shown if self.hardware.is_main else nullcontext(Silence()) as bar:
             while self.state.step < self.n_steps:
                 epoch, first = divmod(self.state.step, len(self.loader))
                 for batch in self.loader.batches(epoch, first):
@@ -162,7 +182,7 @@ class Run:
     def _step(self, batch: TokenBatch, meter: Meter) -> None:
         spec, step = self.config.optimiser, self.state.step
         device = self.hardware.device
-        self.guard.remember(self.state)
+        self.state.guard.remember(self.state)
         batch = batch.to(device)
         noise = torch.Generator(device).manual_seed(_mixed(self.config.seed, step, self.hardware.rank))
         for group in self.state.optimiser.param_groups:
@@ -175,8 +195,9 @@ class Run:
         self.state.step += 1
         if self._agree(not (math.isfinite(norm) and math.isfinite(float(terms.loss.detach())))):
             self._event("not_finite", step=step)
-            log.warning("step %d: loss or gradient is not finite; going back to the last good state", step)
-            self.guard.go_back(self.state)
+            if self.hardware.is_main:
+                log.warning("step %d: loss or gradient is not finite; going back to the last good state", step)
+            self.state.guard.go_back(self.state)
             return
         self.state.optimiser.step()
         meter.add(terms, batch)
@@ -250,7 +271,7 @@ class Run:
         if not self.hardware.is_main:
             return
         self._write_model(metrics)
-        write_json(self.directory / "metrics.json", metrics)
+        write_json(self.directory / METRICS, metrics)
         write_manifest(
             self.directory,
             kind="train",
@@ -338,6 +359,15 @@ def _check_same(old: TrainConfig, new: TrainConfig, directory: Path) -> None:
         )
 
 
+def _check_processes(before: int, now: int, directory: Path) -> None:
+    """Refuse to resume with another number of processes: the same step would stand elsewhere in another epoch."""
+    if before != now:
+        raise ConfigError(
+            f"{directory} holds a run of {before} process(es), not {now}; start as many as before "
+            "(torchrun --nproc_per_node), choose another run directory, or start again with --fresh"
+        )
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted key."""
     flat: dict[str, Any] = {}
@@ -348,7 +378,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _mixed(seed: int, step: int, rank: int) -> int:
     """A seed for one step of one rank (numbers that differ give unrelated generators)."""
-    return (seed * 1_000_003 + step) * 1_009 + rank
+    return ((seed * 1_000_003 + step) * 1_009 + rank) % SEEDS
 
 
 def _summary_writer(directory: Path) -> Any:

@@ -22,7 +22,7 @@ def validate(model: SequenceVAE, shards: TokenShards, limit: int, seed: int) -> 
     """
     was_training = model.training
     model.eval()
-    generator = torch.Generator(model.device).manual_seed(seed)
+    generator = torch.Generator(model.device).manual_seed(seed % 2**64)
     longest = int(shards.lengths.max())
     distortion, exact, means, stds, rates = 0.0, 0, [], [], []
     for batch in in_order(shards, 256, limit):

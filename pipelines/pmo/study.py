@@ -150,7 +150,7 @@ class Study(Spec):
         if not self.start.file.is_file():
             raise ConfigError(
                 f"{self.start.file}: no such file of molecules to begin with; "
-                "`molvae data fetch zinc250k --out downloads`, or name one with --start"
+                "`molvae data fetch zinc250k --out downloads`, or name one with --start (and --out)"
             )
         hashes, start_hash = self.hashes(), sha256_file(self.start.file)[:HASH_LENGTH]
         start = StartSpec(file=self.start.file, column=self.start.column, n=self.start.n)

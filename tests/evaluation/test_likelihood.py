@@ -59,3 +59,12 @@ def test_it_can_be_written_as_json(evaluated: Evaluation) -> None:
 def test_nothing_to_read_is_said(tiny_vae: MoleculeVAE) -> None:
     with pytest.raises(DataError, match="none of the 3 molecules"):
         evaluate(tiny_vae, UNREADABLE)
+    with pytest.raises(DataError, match="no molecules to evaluate"):
+        evaluate(tiny_vae, [])
+
+
+def test_bounds_are_of_the_first_molecules_that_can_be_read(tiny_vae: MoleculeVAE) -> None:
+    smiles = small_molecules()[:6]
+    found = evaluate(tiny_vae, [*UNREADABLE, *smiles], n_likelihood=4, k=2)
+    assert found.n_likelihood == 4
+    assert found.elbo_nats == pytest.approx(float(tiny_vae.log_prob(smiles[:4], 1, rng=0).mean()), rel=1e-5)

@@ -16,6 +16,7 @@ from molvae.model.objective import (
     Linear,
     Objective,
     Schedule,
+    active_units,
     collapse_warning,
     diagnose,
 )
@@ -126,6 +127,8 @@ def test_a_collapsed_model_is_found_and_said() -> None:
 def test_active_units_are_those_whose_mean_moves() -> None:
     mean = torch.randn(1000, 10, generator=seeded(1)) * torch.tensor([1.0] * 4 + [0.01] * 6)
     assert diagnosed(mean, torch.full_like(mean, 0.5))[0] == 4
+    assert active_units(torch.tensor([[0.0, 0.0], [0.19, 0.21]])) == 1, "variances of 0.009 and 0.011"
+    assert active_units(mean[:1]) == 0
 
 
 def test_few_active_units_are_warned_of_and_many_are_not() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Normal, kl_divergence
 
-from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck, Posterior, gaussian_entropy, gaussian_kl
+from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck, Posterior, gaussian_kl
 
 D, B = 6, 10
 BOTTLENECKS: dict[str, Callable[[], Bottleneck]] = {"gaussian": lambda: GaussianBottleneck(D, 3)}
@@ -36,7 +36,8 @@ class TestContract:
     def test_shapes(self, bottleneck: Bottleneck, h: torch.Tensor) -> None:
         z, rate, aux, posterior = bottleneck(h, seeded(0))
         assert z.shape == posterior.mean.shape == posterior.std.shape == (B, bottleneck.latent_dim)
-        assert rate.shape == (B, bottleneck.n_groups)
+        assert rate.ndim == 2
+        assert len(rate) == B
         assert aux.shape == ()
         assert bottleneck.sample(5).shape == (5, bottleneck.latent_dim)
         points, log_weight = bottleneck.importance(h, 4)
@@ -96,6 +97,11 @@ class TestContract:
         assert all(part.isfinite().all() for part in (latent.z, latent.rate, latent.aux))
 
 
+def test_what_a_bottleneck_lacks_is_said() -> None:
+    with pytest.raises(TypeError, match="abstract method"):
+        Bottleneck()  # type: ignore[abstract]
+
+
 POSTERIOR = Posterior(torch.randn(8, 5, generator=seeded(3)), torch.rand(8, 5, generator=seeded(4)) * 1.5 + 0.1)
 
 
@@ -106,10 +112,6 @@ def test_gaussian_kl_against_torch_distributions() -> None:
 
 def test_gaussian_kl_of_the_prior_is_zero() -> None:
     assert gaussian_kl(Posterior(torch.zeros(2, 3), torch.ones(2, 3))).abs().max() == 0
-
-
-def test_gaussian_entropy_against_torch_distributions() -> None:
-    torch.testing.assert_close(gaussian_entropy(POSTERIOR.std), Independent(Normal(*POSTERIOR), 1).entropy())
 
 
 def test_gaussian_importance_weights_against_torch_distributions() -> None:

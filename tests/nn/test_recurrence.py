@@ -97,6 +97,29 @@ def test_by_cudnn_is_the_same_without_cuda(static_dim: int, low: bool) -> None:
     assert torch.backends.cudnn.allow_tf32 == before
 
 
+def test_by_cudnn_can_go_backward_while_the_model_is_evaluated() -> None:
+    """cuDNN's recurrences go backward in training mode only."""
+    layer, tokens, static, h0 = made()
+    layer.eval()
+    layer.by_cudnn(tokens, static, h0)
+    assert layer.gru.training
+    with torch.no_grad():
+        layer.by_cudnn(tokens, static, h0)
+    assert not layer.gru.training
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gradients_on_cuda_in_evaluation_mode_equal_those_on_the_cpu() -> None:
+    layer, tokens, static, h0 = made()
+    assert static is not None
+    layer.eval()
+    expected = torch.autograd.grad(layer(tokens, static, h0).sum(), static)[0]
+    layer.cuda()
+    found = torch.autograd.grad(layer(tokens.cuda(), static.cuda(), h0.cuda()).sum(), static)[0]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("low", "close"), [(False, 1e-5), (True, 2e-3)])

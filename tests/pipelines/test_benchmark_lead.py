@@ -14,11 +14,13 @@ from rdkit.Chem import AllChem, Crippen
 from molvae.chem.descriptors import sa_score
 from molvae.chem.molecules import canonical
 from molvae.core.config import dump_config
+from molvae.core.errors import DataError
 from molvae.oracles.config import NamedSpec
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.methods import BayesianSpec, InnerSpec
 from molvae.search.specs import GraphMutationSpec
-from pipelines.benchmark_lead import Job, Row, finished, main, published, read_leads, run_job, save, summary
+from pipelines.benchmark_lead import Job, Row, main, published, read_leads, run_job, summary
+from pipelines.rows import finished
 
 LEADS = ("CC(=O)Nc1ccc(O)cc1", "CN1CCCC1c1cccnc1")
 
@@ -74,13 +76,6 @@ def test_the_table_counts_failures_as_no_improvement() -> None:
     assert len(published()) == 4
 
 
-def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
-    row = Row("m.toml", "", "CCO", 0.4, "bits", 20, 0, -1.23456789012345, 2.5, "CCCO", 0.5, 20, 1.5)
-    save([row], tmp_path / "results.csv")
-    assert list(finished(tmp_path / "results.csv").values()) == [row]
-    assert finished(tmp_path / "none.csv") == {}
-
-
 def test_a_part_of_a_file_is_read_where_it_has_parts(tmp_path: Path) -> None:
     (tmp_path / "parted.csv").write_text("smiles,part\nCC,valid\nCCC,test\n")
     (tmp_path / "whole.csv").write_text("smiles\nCC\nCCC\n")
@@ -97,9 +92,16 @@ def test_the_command_goes_on_where_it_stopped(
     tables = []
     for n in ("1", "2"):
         monkeypatch.setattr(sys, "argv", ["benchmark_lead", str(tmp_path / "leads.smi"), "--n", n, *options])
-        main()
-        tables.append(finished(tmp_path / "results.csv"))
+        assert main() == 0
+        tables.append(finished(tmp_path / "results.csv", Job, Row))
     assert [len(table) for table in tables] == [1, 2]
     assert tables[0].items() <= tables[1].items()  # with its seconds: it was not run again
     assert {canonical(job.smiles) for job in tables[1]} == {canonical(s) for s in LEADS}
     assert "JT-VAE" in capsys.readouterr().out
+
+
+def test_a_file_without_leads_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leads.csv").write_text("smiles,part\nCC,valid\n")
+    monkeypatch.setattr(sys, "argv", ["benchmark_lead", str(tmp_path / "leads.csv"), "--out", str(tmp_path)])
+    with pytest.raises(DataError, match="no molecules to improve"):
+        main()

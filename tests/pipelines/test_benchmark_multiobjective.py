@@ -10,7 +10,8 @@ from small_model import small_molecules
 
 from molvae.core.config import parse_config
 from molvae.search.config import OptimiseConfig
-from pipelines.benchmark_multiobjective import METHODS, PROBLEMS, Job, config_of, finished, key, run_job, save, summary
+from pipelines.benchmark_multiobjective import METHODS, PROBLEMS, Job, Row, config_of, run_job, summary
+from pipelines.rows import finished, job_of, save
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -29,11 +30,10 @@ def test_a_row_is_measured_kept_and_summed_up(tmp_path: Path) -> None:
     start.write_text("\n".join(small_molecules()[:40]))
     rows = [run_job(Job("logp_tpsa_qed", "nsga2_graph", seed, 30, str(start), 10), tmp_path) for seed in (0, 1)]
     assert 0 < rows[0].hypervolume_quarter <= rows[0].hypervolume_half <= rows[0].hypervolume < 1
-    assert run_job(key(rows[0]), tmp_path).hypervolume == rows[0].hypervolume  # replayed from the run directory
-    save(rows, tmp_path / "results.csv")
-    again = finished(tmp_path / "results.csv")
-    assert again.keys() == {key(row) for row in rows}
-    assert finished(tmp_path / "absent.csv") == {}
+    assert run_job(job_of(rows[0], Job), tmp_path).hypervolume == rows[0].hypervolume  # replayed from the run directory
+    save(rows, tmp_path / "results.csv", Job)
+    again = finished(tmp_path / "results.csv", Job, Row)
+    assert again.keys() == {job_of(row, Job) for row in rows}
     mean = np.mean([row.hypervolume for row in rows])
     text = summary(list(again.values()))
     assert "logp_tpsa_qed, 30 calls, seeds [0, 1]" in text

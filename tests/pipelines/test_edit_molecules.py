@@ -6,9 +6,11 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
+from molvae.core.errors import DataError
 from pipelines.edit_molecules import edited, main
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample.smi"
@@ -42,3 +44,9 @@ def test_chains_wander_away_from_their_beginning() -> None:
     source = edited([Chem.MolToSmiles(start)], rng)
     sizes = [Chem.MolFromSmiles(next(source)).GetNumHeavyAtoms() for _ in range(60)]
     assert max(sizes) > start.GetNumHeavyAtoms() > min(sizes)
+
+
+def test_a_file_with_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles,split\nCCO,test\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no row has 'train'"):
+        main([str(tmp_path / "in.csv"), "--out", str(tmp_path / "out.csv")])

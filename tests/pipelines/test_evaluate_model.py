@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,8 @@ from small_model import small_molecules
 
 from molvae.core.files import read_json
 from pipelines import evaluate_model
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_whole(
@@ -27,3 +31,19 @@ def test_the_whole(
     assert value["prior_greedy"]["n_generated"] == value["prior_sampled"]["n_generated"] == 40
     assert (value["prior_greedy"]["temperature"], value["prior_sampled"]["temperature"]) == (None, 1.0)
     assert f"reconstruction           {value['reconstruction']:.4f}" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_message_and_an_exit_code(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles\nCCO\n")
+    command = [sys.executable, "-m", "pipelines.evaluate_model", "--weights", str(tiny_model), "--split", "test"]
+    done = subprocess.run(
+        [*command, "--data", str(tmp_path / "in.csv")], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {tmp_path / 'in.csv'}: has no column 'split'")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "pipelines").glob("*.py")))
+def test_every_pipeline_ends_so(name: str) -> None:
+    text = (ROOT / "pipelines" / f"{name}.py").read_text(encoding="utf-8")
+    assert ("__main__" in text) == text.endswith('if __name__ == "__main__":\n    sys.exit(run_script(main))\n')

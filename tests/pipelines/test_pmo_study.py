@@ -112,7 +112,7 @@ def test_mistakes_are_named() -> None:
 
 def test_options_narrow_a_study() -> None:
     parse = benchmark_pmo.parser().parse_args
-    words = "s.toml --tasks qed --methods mol_ga --seeds 3 --budget 9 --start a.smi --n-start 2 --set a.b=1"
+    words = "s.toml --tasks qed --methods mol_ga --seeds 3 --budget 9 --start a.smi --n-start 2 --set a.b=1 --out t.csv"
     args = parse(words.split())
     found = benchmark_pmo.narrowed(study(overrides=["seed=1"]), args)
     assert (found.tasks, found.seeds, found.budget, list(found.methods)) == (("qed",), (3,), 9, ["mol_ga"])

@@ -10,7 +10,7 @@ from small_runs import small_config
 
 from molvae.core.errors import DeviceError
 from molvae.core.runtime import multiplies_bfloat16
-from molvae.training.hardware import Hardware, keep_freed_memory, set_up
+from molvae.training.hardware import Hardware, keep_freed_memory, rank, set_up
 
 CPU = torch.device("cpu")
 
@@ -44,6 +44,36 @@ def test_one_process_writes() -> None:
 def test_a_missing_gpu_is_said() -> None:
     with pytest.raises(DeviceError, match="cuda"):
         set_up(small_config(Path("data"), device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("device", "torchrun", "index"),
+    [
+        ("auto", {}, 0),
+        ("cuda", {}, 0),
+        ("cuda:1", {}, 1),
+        ("cuda", {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}, 1),
+    ],
+)
+def test_a_gpu_is_chosen_by_its_index(
+    device: str, torchrun: dict[str, str], index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend: None)
+    for name, value in {**torchrun, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}.items():
+        monkeypatch.setenv(name, value)
+    hardware = set_up(small_config(Path("data"), device=device))
+    assert [hardware.device] == chosen == [torch.device("cuda", index)]
+    assert hardware.rank == rank() == int(torchrun.get("RANK", 0))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_is_set_up() -> None:
+    assert set_up(small_config(Path("data"), device="auto")).device == torch.device("cuda", 0)
 
 
 def test_asking_for_memory_twice_does_no_harm() -> None:

@@ -121,6 +121,7 @@ def test_training_loads_no_chemistry(tiny_prepared: Path, tmp_path: Path) -> Non
 TOGETHER = """
 import os
 from pathlib import Path
+from molvae.core import runtime
 from molvae.core.config import load_config
 from molvae.core.runtime import StopFlag
 from molvae.training.config import TrainConfig
@@ -128,6 +129,7 @@ from molvae.training.hardware import leave_the_others, set_up
 from molvae.training.trainer import Run
 
 here = Path({here!r})
+runtime.LOG_INTERVAL_SECONDS = 0.0
 config = load_config(here / "run.toml", TrainConfig)
 run = Run(config, here / "run", False, set_up(config))
 run.to_the_end(StopFlag())
@@ -137,15 +139,18 @@ leave_the_others()
 """
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
 def test_two_processes_train_one_model(tiny_prepared: Path, tmp_path: Path) -> None:
     """As torchrun starts them: half of the data each, the same weights at the end, one of them writes."""
     config = small_config(tiny_prepared, epochs=10, batch_size=8)
     dump_config(config, tmp_path / "run.toml")
     (tmp_path / "together.py").write_text(TOGETHER.format(here=str(tmp_path)))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    process = start([*torchrun, str(tmp_path / "together.py")])
+    process = start([*TORCHRUN, str(tmp_path / "together.py")])
     errors = process.communicate(timeout=LIMIT_SECONDS)[1]
     assert process.returncode == 0, errors[-3000:]
+    assert errors.count("training: 20/40 steps") == 1, "one of them shows progress"
     assert (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text()
     model, info = load_checkpoint(tmp_path / "run" / "model")
     assert info["step"] == 40, "64 molecules, 8 for each of two processes, ten times"
@@ -155,3 +160,13 @@ def test_two_processes_train_one_model(tiny_prepared: Path, tmp_path: Path) -> N
     lines = events(tmp_path / "run", "train")
     assert [line["step"] for line in lines] == [20, 40]
     assert lines[1]["loss_nats"] < lines[0]["loss_nats"]
+
+
+def test_one_of_several_processes_reports(tiny_prepared: Path, tmp_path: Path) -> None:
+    dump_config(small_config(tiny_prepared, epochs=1, batch_size=8), tmp_path / "run.toml")
+    command = ["-m", "molvae", "train", str(tmp_path / "run.toml"), "--run-dir", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*TORCHRUN, *command], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["report", "model"]

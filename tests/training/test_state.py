@@ -153,3 +153,28 @@ def test_the_guard_has_an_end_of_patience() -> None:
     guard.go_back(state)
     with pytest.raises(TrainingError, match="not finite 3 times, last at step 0; lower optimiser.learning_rate"):
         guard.go_back(state)
+
+
+def test_the_guard_is_saved_with_the_state(tmp_path: Path) -> None:
+    state, other = made(), made(seed=1)
+    state.guard.remember(state)
+    copied = values(state)
+    advance(state, 3)
+    state.guard.go_back(state)
+    advance(state, 2)
+    state.save(tmp_path / "state.pt")
+    other.load(tmp_path / "state.pt", CPU)
+    other.guard.remember(other)
+    other.guard.go_back(other)
+    assert same(values(other), copied)
+    assert other.guard.failures == 2
+
+
+def test_a_state_of_an_older_version_is_read(tmp_path: Path) -> None:
+    made().save(tmp_path / "state.pt")
+    value = torch.load(tmp_path / "state.pt", weights_only=True)
+    torch.save({k: value[k] for k in ("model", "optimiser", "step", "seconds")}, tmp_path / "state.pt")
+    other = made(seed=1)
+    other.load(tmp_path / "state.pt", CPU)
+    assert same(values(other), values(made()))
+    assert (other.world_size, other.guard.failures, other.guard.good) == (1, 0, {})

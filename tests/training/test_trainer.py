@@ -16,11 +16,12 @@ from molvae.core.config import load_config
 from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
 from molvae.core.files import exclusive, read_json, write_json
 from molvae.data.shards import ShardWriter, TokenShards
+from molvae.generation import load
 from molvae.model.checkpoint import load_checkpoint
 from molvae.model.objective import Constant, Objective
 from molvae.model.vae import GaussianSpec, VAESpec
 from molvae.training.config import OptimiserSpec, TrainConfig, ValidationSpec
-from molvae.training.hardware import set_up
+from molvae.training.hardware import Hardware, set_up
 from molvae.training.state import learning_rate
 from molvae.training.trainer import Run, train
 from molvae.training.validation import validate
@@ -231,6 +232,32 @@ def test_fresh_forgets_the_old_state_at_once(finished: Path, tiny_prepared: Path
     assert weights(tmp_path) == weights(finished)
 
 
+def test_fresh_leaves_no_results_of_the_old_run(tiny_prepared: Path, tmp_path: Path) -> None:
+    config = small_config(tiny_prepared, epochs=1)
+    train(config, tmp_path)
+    Run(config, tmp_path, True, set_up(config))  # and here it is killed
+    assert not [name for name in ("metrics.json", "manifest.json") if (tmp_path / name).exists()]
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_another_number_of_processes_is_refused(
+    tiny_prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small_config(tiny_prepared, batch_size=8)
+    stopped(config, tmp_path, 1)
+    with pytest.raises(ConfigError, match=r"holds a run of 1 process\(es\), not 2; start as many as before"):
+        Run(config, tmp_path, False, Hardware(torch.device("cpu"), False, rank=1, world_size=2))
+    with caplog.at_level("INFO"):
+        Run(config, tmp_path, False, Hardware(torch.device("cpu"), False, rank=1, world_size=1))
+    assert caplog.text == "", "only the main process says that it resumes"
+
+
+def test_a_large_seed_is_a_seed(tiny_prepared: Path, tmp_path: Path) -> None:
+    for name, seed in (("one", 2**70), ("other", 2**70 + 1)):
+        train(small_config(tiny_prepared, epochs=1, seed=seed), tmp_path / name)
+    assert weights(tmp_path / "one") != weights(tmp_path / "other")
+
+
 def test_data_prepared_anew_with_other_tokens_are_refused(tiny_prepared: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(tiny_prepared, tmp_path / "data"))
     stopped(small_config(data), tmp_path / "run", 1)
@@ -280,6 +307,16 @@ def test_a_gradient_that_is_not_finite_is_survived(tiny_prepared: Path, tmp_path
     assert losses[-1] < losses[0], "it goes on learning"
 
 
+def test_resuming_between_steps_that_fail_changes_nothing(tiny_prepared: Path, tmp_path: Path) -> None:
+    config, at = small_config(tiny_prepared), {2, 7}
+    broken(config, tmp_path / "whole", at).to_the_end(StopAfter(10**6))
+    with pytest.raises(Interrupted):
+        broken(config, tmp_path / "parts", at).to_the_end(StopAfter(5))
+    broken(config, tmp_path / "parts", at).to_the_end(StopAfter(10**6))
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    assert [event["step"] for event in events(tmp_path / "parts", "not_finite")] == [2, 7]
+
+
 def test_a_loss_that_stays_not_finite_ends_the_run(tiny_prepared: Path, tmp_path: Path) -> None:
     run = broken(small_config(tiny_prepared), tmp_path, None)
     with pytest.raises(TrainingError, match=r"not finite 5 times, last at step 5; lower optimiser.learning_rate"):
@@ -307,8 +344,12 @@ def test_a_model_without_conditions_leaves_properties_aside(tmp_path: Path) -> N
 def test_a_conditional_model_reads_properties(tmp_path: Path) -> None:
     data = with_properties(tmp_path / "data", list(range(32)))
     spec = SPEC.model_copy(update={"condition_dim": 1})
-    model, _ = load_checkpoint(train(small_config(data, epochs=1, model=spec), tmp_path / "run"))
-    assert model.spec.condition_dim == 1
+    looks = ValidationSpec(every_steps=1, n_molecules=16)
+    directory = train(small_config(data, epochs=1, model=spec, validation=looks), tmp_path / "run")
+    assert load_checkpoint(directory)[0].spec.condition_dim == 1
+    assert [look["step"] for look in events(tmp_path / "run", "valid")] == [1, 2]
+    with pytest.raises(ConfigError, match="condition_dim = 1 needs properties"):
+        load(directory, device="cpu")
 
 
 def test_conditions_that_are_not_there_are_said(tiny_prepared: Path, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""A benchmark as a table: a row for each search that is finished, and processes for those that are not.
+
+A row is a dataclass that extends its job, the dataclass that says which search to run: what a row tells of is known
+from the row alone, so that the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from molvae.core.errors import MolvaeError
+from molvae.core.files import atomic_path
+
+Job = TypeVar("Job")
+Row = TypeVar("Row")
+
+
+def finished(path: Path, job_type: type[Job], row_type: type[Row]) -> dict[Job, Row]:
+    """The rows of an earlier call."""
+    if not path.exists():
+        return {}
+    rows = [row_type(**record) for record in pd.read_csv(path, keep_default_na=False).to_dict("records")]
+    return {job_of(row, job_type): row for row in rows}
+
+
+def job_of(row: Any, job_type: type[Job]) -> Job:
+    """The search that a row tells of."""
+    return job_type(**{name: getattr(row, name) for name in _names(job_type)})
+
+
+def save(rows: Iterable[Any], path: Path, job_type: type[Any]) -> None:
+    """Write all rows, in a stable order."""
+    frame = pd.DataFrame([asdict(row) for row in rows]).sort_values(_names(job_type))
+    with atomic_path(path) as file:
+        frame.to_csv(file, index=False)
+
+
+def in_pool(
+    work: Callable[[Job], Row], jobs: Sequence[Job], processes: int, jobs_each: int | None = None
+) -> Iterator[tuple[Job, Row]]:
+    """Do the jobs in processes of one thread each, and give those that succeed, each when it is done.
+
+    One that fails is said on stderr, and the others go on; the same command tries it again.
+
+    Args:
+        jobs_each: jobs that a process does before a new one takes its place; None for no end.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes: one core each
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=jobs_each) as pool:
+        futures = {pool.submit(work, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                job = futures[future]
+                try:
+                    row = future.result()
+                except (MolvaeError, BrokenProcessPool) as error:
+                    print(f"{job}: {error}", file=sys.stderr, flush=True)
+                    continue
+                yield job, row
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _names(job_type: type[Any]) -> list[str]:
+    return [field.name for field in fields(job_type)]

@@ -1,0 +1,50 @@
+"""The table of a benchmark and the processes behind it: rows are kept, and a job that fails stops no other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from molvae.core.errors import DataError
+from pipelines.rows import finished, in_pool, job_of, save
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Row(Job):
+    """What came of it."""
+
+    value: float
+
+
+JOBS = [Job("a", 0.25), Job("bad", 0.5), Job("c", 0.1)]
+
+
+def work(job: Job) -> Row:
+    """Called in a process of its own."""
+    if job.name == "bad":
+        raise DataError("cannot be done")
+    return Row(job.name, job.share, 2 * job.share)
+
+
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    rows = [Row("b", 0.4, -1.23456789012345), Row("", 0.1, 2.5)]
+    save(rows, tmp_path / "results.csv", Job)
+    assert finished(tmp_path / "results.csv", Job, Row) == {job_of(row, Job): row for row in reversed(rows)}
+    assert job_of(rows[0], Job) == Job("b", 0.4)
+    assert finished(tmp_path / "none.csv", Job, Row) == {}
+
+
+@pytest.mark.parametrize("jobs_each", [None, 1])
+def test_a_job_that_fails_stops_no_other(jobs_each: int | None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dict(in_pool(work, JOBS, 1, jobs_each)) == {job: work(job) for job in (JOBS[0], JOBS[2])}
+    assert "Job(name='bad', share=0.5): cannot be done" in capsys.readouterr().err
