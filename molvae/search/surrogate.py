@@ -213,6 +213,8 @@ class TanimotoGP:
     def adapt(self, y: Array | None = None) -> None:
         """Choose the weights of the blocks anew, where a fifth more is observed than the last time; O(N^3).
 
+        A process that has been told to forget observes no more than before, and stays with its choice.
+
         Args:
             y: what to predict, (N,) or (N, K); None takes the scores.
         """
