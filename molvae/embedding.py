@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import atomic_path
 from molvae.core.runtime import progress
-from molvae.core.tables import Row, check_columns, column_names, count_rows, in_chunks, kind_of, read_rows
+from molvae.core.tables import Row, carried_columns, check_columns, count_rows, in_chunks, kind_of, read_rows
 from molvae.generation import MoleculeVAE, Points, load
 
 ROWS_AT_ONCE = 2048
@@ -136,7 +136,7 @@ def embed_file(
     if kind_of(out) not in ("parquet", "csv") or out.name.lower().endswith((".parquet.gz", ".pq.gz")):
         raise DataError(f"{out}: expected a name ending in .parquet, .csv or .csv.gz")
     check_columns(source, [column])
-    kept = list(keep) if keep is not None else [c for c in column_names(source) if c != column]
+    kept = list(keep) if keep is not None else [c for c in carried_columns(source) if c != column]
     columns = list(dict.fromkeys([column, *kept]))
     vae = load(weights, device)
     points = [f"z{i}" for i in range(vae.latent_dim)]

@@ -216,6 +216,7 @@ def test_bad_files_and_names(tmp_path: Path, tiny_model: Path) -> None:
     ROWS.to_csv(tmp_path / "in.csv", index=False)
     ROWS.assign(error=1).to_csv(tmp_path / "again.csv", index=False)
     (tmp_path / "broken.csv.gz").write_bytes(gzip.compress(b"smiles\nCCO\n" * 100)[:40])
+    (tmp_path / "twice.csv").write_text("smiles,id,id\nCCO,1,2\n")
     (tmp_path / "file").write_text("")
     for source, out, column, words in [
         ("in.csv", "out.xlsx", "smiles", "unknown kind of file"),
@@ -224,6 +225,7 @@ def test_bad_files_and_names(tmp_path: Path, tiny_model: Path) -> None:
         ("in.csv", "out.csv", "Smiles", "did you mean 'smiles'"),
         ("none.csv", "out.csv", "smiles", "no such file"),
         ("again.csv", "out.csv", "smiles", r"names \(error\)"),
+        ("twice.csv", "out.csv", "smiles", "two columns 'id'"),
         ("broken.csv.gz", "out.csv", "smiles", "damaged or cut short"),
         ("in.csv", "file/out.csv", "smiles", "cannot be written"),
     ]:

@@ -1,9 +1,9 @@
 """Per-atom quantities remembered by atom environment.
 
-Crippen's atom types, pharmacophoric atom classes and the like depend on an atom and its near neighbourhood only, but
-finding them means matching up to a hundred SMARTS patterns against every molecule. Here each environment is matched
-once: a new one costs a full evaluation by RDKit, whose values are then kept under the environment's key. Values are
-RDKit's own and do not depend on what has been seen before.
+Crippen's atom types depend on an atom and its near neighbourhood only, but finding them means matching up to a hundred
+SMARTS patterns against every molecule. Here each environment is matched once: a new one costs a full evaluation by
+RDKit, whose values are then kept under the environment's key. Values are RDKit's own and do not depend on what has been
+seen before.
 
 A key is a 64-bit hash of everything the patterns look at: of each atom within the radius its element, aromaticity,
 hydrogens, charge and degree, and of each bond its type. Two different environments share a key with a probability of
@@ -89,9 +89,9 @@ class EnvironmentTable(Generic[Value]):
         self._known: dict[int, Value] = {}
         self._looks_far: dict[int, bool] = {}  # invariant -> whether its element is one of `far`
 
-    def values(self, mol: Chem.Mol, keys: Environments | None = None) -> Sequence[Value]:
-        """One value for each atom, as `compute` would give; `keys` where they are known already."""
-        keys = keys or environments(mol)
+    def values(self, mol: Chem.Mol) -> Sequence[Value]:
+        """One value for each atom, as `compute` would give."""
+        keys = environments(mol)
         if keys is None:
             return self.compute(mol)
         looks_far, known = self._looks_far, self._known

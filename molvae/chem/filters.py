@@ -11,7 +11,7 @@ alert sets of ChEMBL (Glaxo, Dundee, BMS, SureChEMBL, MLSMR, Inpharmatica, LINT,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import final
@@ -192,17 +192,3 @@ class SubstructureFilter(Filter):
     def reasons(self, mol: Chem.Mol) -> list[str]:
         missing = [f"lacks {smarts}" for smarts in self.required if not mol.HasSubstructMatch(query(smarts))]
         return missing + [f"has {smarts}" for smarts in self.forbidden if mol.HasSubstructMatch(query(smarts))]
-
-
-@final
-@dataclass(frozen=True)
-class AllOf(Filter):
-    """Several filters at once."""
-
-    filters: Sequence[Filter]
-
-    def reasons(self, mol: Chem.Mol) -> list[str]:
-        return [reason for part in self.filters for reason in part.reasons(mol)]
-
-    def __call__(self, mol: Chem.Mol) -> bool:
-        return all(part(mol) for part in self.filters)

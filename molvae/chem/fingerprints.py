@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import combinations, combinations_with_replacement, product
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,13 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 FingerprintKind = Literal["ECFP4", "ECFP6", "FCFP4", "AP", "PHCO"]
-FINGERPRINTS: tuple[str, ...] = get_args(FingerprintKind)
 
 
 @cache
 def generator(kind: FingerprintKind) -> Any:
-    """RDKit's generator of a count fingerprint (any kind but PHCO)."""
-    if kind == "AP":
-        return rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10)
+    """RDKit's generator of a count fingerprint (any kind but PHCO); its bits mean presence."""
+    if kind == "AP":  # bits would otherwise say how often, by several for each pair; counts are the same
+        return rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10, countSimulation=False)
     if kind == "FCFP4":
         invariants = rdFingerprintGenerator.GetMorganFeatureAtomInvGen()
         return rdFingerprintGenerator.GetMorganGenerator(radius=2, atomInvariantsGenerator=invariants)
@@ -68,24 +67,6 @@ def similarity_to(target: Chem.Mol, kind: FingerprintKind) -> Callable[[Any], fl
         return common / union if union else 0.0
 
     return tanimoto
-
-
-@cache
-def _folded_generator(radius: int, size: int) -> Any:
-    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
-
-
-def count_fingerprint(
-    mol: Chem.Mol, radius: int = 2, size: int = 2048, max_count: int | None = None
-) -> NDArray[np.uint32]:
-    """Morgan counts folded to (size,), each cut at `max_count`; for models, not for published scores."""
-    counts: NDArray[np.uint32] = _folded_generator(radius, size).GetCountFingerprintAsNumPy(mol)
-    return counts if max_count is None else np.minimum(counts, np.uint32(max_count))
-
-
-def sparse_counts(mol: Chem.Mol, radius: int = 3) -> dict[int, int]:
-    """Unfolded Morgan counts, environment identifier to count: exact Tanimoto without collisions."""
-    return _folded_generator(radius, 2048).GetSparseCountFingerprint(mol).GetNonzeroElements()
 
 
 # ------------------------------------------------------------------------------------------------ Gobbi pharmacophores

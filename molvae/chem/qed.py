@@ -22,7 +22,7 @@ from rdkit.Chem import QED, rdMolDescriptors
 from molvae.chem.crippen import logp
 
 _PERIODIC_TABLE = Chem.GetPeriodicTable()
-_ELEMENTS = {_PERIODIC_TABLE.GetElementSymbol(number): number for number in range(1, 104)}
+_ELEMENTS = {_PERIODIC_TABLE.GetElementSymbol(number): number for number in range(1, 119)}
 _NITROGEN_OR_OXYGEN = frozenset({7, 8})
 _STRICT = rdMolDescriptors.NumRotatableBondsOptions.Strict
 

@@ -61,7 +61,9 @@ class ScaffoldFilter(Filter):
     def reasons(self, mol: Chem.Mol) -> list[str]:
         if any(mol.HasSubstructMatch(pattern, useChirality=self.stereo) for pattern in self._patterns()):
             return []
-        return [f"lacks {' and '.join(Chem.MolToSmiles(p) for p in self._patterns())}"]
+        if self.scaffold != MURCKO:
+            return [f"lacks {self.scaffold}"]
+        return [f"lacks {' and '.join(map(Chem.MolToSmiles, self._patterns()))}"]
 
     def _patterns(self) -> list[Chem.Mol]:
         if self.scaffold == MURCKO:

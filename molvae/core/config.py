@@ -125,7 +125,7 @@ def _child(target: Any, part: str, override: str, dotted: str) -> Any:
 
 
 def _index(target: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(target):
+    if not part.isdecimal() or int(part) >= len(target):
         raise ConfigError(f"--set {override!r}: {part!r} is no index into a list of {len(target)}")
     return int(part)
 

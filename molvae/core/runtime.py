@@ -66,10 +66,13 @@ def pick_device(name: str = "auto") -> torch.device:
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    unknown = DeviceError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N") from None
+        raise unknown from None
+    if device.type not in ("cpu", "cuda", "mps"):  # torch knows more names, such as xpu and meta
+        raise unknown
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError(f"device {name!r} asked for, but {why_no_cuda()}; device 'cpu' or 'auto' works here")
@@ -296,8 +299,11 @@ def write_manifest(
 
 
 def fingerprint(path: str | Path) -> str:
-    """SHA-256 of a file, or of a directory: of its manifest.json or model.json (which hold the hashes of the
-    rest), else of the names and hashes of all its files.
+    """SHA-256 of a file, or of a directory: of its manifest.json or model.json, else of the names and hashes of all
+    its files.
+
+    The manifest of a prepared directory holds the hashes of its inputs and of its vocabulary, which decide its shards,
+    but not those of the shards: a shard that is damaged later does not show.
 
     Raises:
         DataError: there is nothing at `path`.

@@ -68,11 +68,23 @@ def column_names(path: str | Path) -> list[str]:
                 raise DataError(f"{path}: is empty")
             return SMI_COLUMNS
         if kind == "parquet":
-            return [str(name) for name in _parquet(handle).schema_arrow.names]
-        header = next(_csv_rows(handle, kind), None)
+            return [str(name) for name in _parquet(path, handle).schema_arrow.names]
+        header = next(_csv_rows(path, handle, kind), None)
         if not header:
             raise DataError(f"{path}: is empty; expected a header line with the names of the columns")
         return header
+
+
+def carried_columns(path: str | Path) -> list[str]:
+    """The columns of a file that are all to be written out again.
+
+    Raises:
+        DataError: two have one name, so that the second would be lost; or see `column_names`.
+    """
+    names = column_names(path)
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise DataError(f"{path}: has two columns {twice[0]!r}; give each its own name")
+    return names
 
 
 def check_columns(path: str | Path, wanted: Sequence[str]) -> None:
@@ -105,11 +117,11 @@ def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     try:
         with _opened(path) as handle:
             if kind == "parquet":
-                rows = _parquet_rows(handle, columns)
+                rows = _parquet_rows(path, handle, columns)
             elif kind == "smi":
                 rows = _smi_rows(handle, columns)
             else:
-                rows = _delimited_rows(handle, kind, columns)
+                rows = _delimited_rows(path, handle, kind, columns)
             for number, cells in rows:
                 yield Row(number, cells)
     except DataError as error:
@@ -122,7 +134,7 @@ def count_rows(path: str | Path) -> int:
     """Number of rows, for showing progress: exact for parquet, else the number of lines (a cell may hold several)."""
     with _opened(path) as handle:
         if kind_of(path) == "parquet":
-            return int(_parquet(handle).metadata.num_rows)
+            return int(_parquet(path, handle).metadata.num_rows)
         lines, last = 0, b"\n"
         while piece := handle.read(1 << 20):
             lines, last = lines + piece.count(b"\n"), piece[-1:]
@@ -165,7 +177,7 @@ def _smi_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, 
             yield number, tuple(both[name] for name in columns)
 
 
-def _csv_rows(handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
+def _csv_rows(path: str | Path, handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
     reader = csv.reader(_text(handle), delimiter=DELIMITERS[kind])
     while True:
@@ -175,19 +187,21 @@ def _csv_rows(handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
             return
         except csv.Error as error:
             raise DataError(
-                f"line {reader.line_num}: is not valid {kind.upper()} ({error}; an unclosed quote?)"
+                f"{path}: line {reader.line_num}: is not valid {kind.upper()} ({error}; an unclosed quote?)"
             ) from error
 
 
-def _delimited_rows(handle: IO[bytes], kind: Kind, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    rows = _csv_rows(handle, kind)
+def _delimited_rows(
+    path: str | Path, handle: IO[bytes], kind: Kind, columns: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    rows = _csv_rows(path, handle, kind)
     header = next(rows)
     places = [header.index(name) for name in columns]
     for number, row in enumerate(filter(None, rows), start=1):
         yield number, tuple(row[i].strip() if i < len(row) else "" for i in places)
 
 
-def _parquet(handle: IO[bytes]) -> Any:
+def _parquet(path: str | Path, handle: IO[bytes]) -> Any:
     import pyarrow.lib
     import pyarrow.parquet
 
@@ -199,22 +213,22 @@ def _parquet(handle: IO[bytes]) -> Any:
     try:
         return pyarrow.parquet.ParquetFile(handle)
     except pyarrow.lib.ArrowException as error:
-        raise DataError(f"{getattr(handle, 'name', 'file')}: is not a readable parquet file ({error})") from error
+        raise DataError(f"{path}: is not a readable parquet file ({error})") from error
 
 
-def _parquet_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _parquet_rows(path: str | Path, handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     import pyarrow.lib
 
     names = list(dict.fromkeys(columns))
     number = 0
     try:
-        for batch in _parquet(handle).iter_batches(PARQUET_ROWS_AT_ONCE, columns=names):
+        for batch in _parquet(path, handle).iter_batches(PARQUET_ROWS_AT_ONCE, columns=names):
             cells = {name: batch.column(name).to_pylist() for name in names}
             for row in zip(*(cells[name] for name in columns), strict=True):
                 number += 1
                 yield number, tuple("" if value is None else str(value).strip() for value in row)
     except pyarrow.lib.ArrowException as error:
-        raise DataError(f"damaged parquet file ({error})") from error
+        raise DataError(f"{path}: is a damaged parquet file ({error})") from error
 
 
 def read_split(path: str | Path, column: str, split: str | None) -> Iterator[str]:

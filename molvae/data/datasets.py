@@ -93,7 +93,7 @@ def fetch(name: str | Dataset, out: str | Path, mirror: str | None = None) -> Pa
 
     Raises:
         ConfigError: there is no set of that name.
-        DownloadError: a file is not to be had, or is not what it should be.
+        DownloadError: a file is not to be had, is not what it should be, or cannot be written.
     """
     dataset = name if isinstance(name, Dataset) else _named(name)
     path, notes_path = Path(out) / f"{dataset.name}.csv.gz", Path(out) / f"{dataset.name}.json"
@@ -109,9 +109,11 @@ def fetch(name: str | Dataset, out: str | Path, mirror: str | None = None) -> Pa
         digests[file.name] = _fetch_file(file, url, folder, recorded.get(file.name))
     try:
         _write_csv(dataset, folder, path)
-    except (ValueError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         shutil.rmtree(folder)  # or the next call would take them for good
         raise DownloadError(f"{dataset.name}: the downloaded files cannot be used ({error}); try again") from error
+    except OSError as error:  # a full disk: nothing is wrong with them
+        raise DownloadError(f"{path}: cannot be written ({error.strerror}); what was downloaded is kept") from error
     about = {key: value for key, value in asdict(dataset).items() if key not in ("rows", "files")}
     urls = {file.name: file.url for file in dataset.files}
     write_json(notes_path, about | {"urls": urls, "files": digests, "sha256": sha256_file(path)})

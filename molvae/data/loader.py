@@ -73,7 +73,7 @@ class BatchLoader:
     def collate(self, indices: Array) -> TokenBatch:
         """The batch of some molecules."""
         tokens = torch.from_numpy(self.shards.padded(indices))
-        lengths = torch.from_numpy(self.shards.lengths[indices].astype(np.int64))
+        lengths = torch.from_numpy(self.shards.lengths_of(indices).astype(np.int64))
         properties = None
         if self.shards.properties is not None:
             properties = torch.from_numpy(self.shards.properties[indices].astype(np.float32))

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from molvae.chem.molecules import Standardiser
 from molvae.core.config import Spec
@@ -75,6 +75,14 @@ class PrepareConfig(Spec):
     vocabulary: Path | None = None
     workers: int | None = Field(None, ge=0)
     overwrite: bool = False
+
+    @field_validator("inputs")
+    @classmethod
+    def _each_once(cls, inputs: tuple[Path, ...]) -> tuple[Path, ...]:
+        for i, path in enumerate(inputs):
+            if path.resolve() in [other.resolve() for other in inputs[:i]]:
+                raise ValueError(f"{path} is given twice; all of its molecules would be duplicates")
+        return inputs
 
 
 @dataclass(frozen=True)

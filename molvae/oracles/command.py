@@ -7,8 +7,8 @@ one JSON object a line to stdout, for each molecule, in any order, as soon as it
 
 `smiles` is the string as it came, `value` a number (a list of Q numbers for Q objectives) or null for "could not be
 scored"; `version` may be left out. Larger is better: for an energy, ask for `direction="minimise"`. stderr is the
-program's own; it is kept in a file. A program that buffers its output must flush after each line, or the time-out
-strikes at the wrong molecule.
+program's own; its end, 1,000 bytes at most, is logged with a failure, and the rest is lost unless `stderr_path` names a
+file. A program that buffers its output must flush after each line, or the time-out strikes at the wrong molecule.
 
 Whatever goes wrong costs one molecule: garbage lines are logged and left out; on a time-out, a crash or an early end
 the answers so far are kept, the first molecule without an answer is NaN, and the command is started again with the
@@ -26,8 +26,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, final
-
-import numpy as np
 
 from molvae.chem.molecules import parse
 from molvae.core.errors import ConfigError, OracleError
@@ -47,13 +45,13 @@ class CommandOracle(Oracle):
 
     Args:
         command: the program and its arguments, as a list or as one string (split as a shell would, without running
-        one).
+            one).
         timeout_seconds: longest wait for the next answer.
         name: default, the program's file name.
         version: enters the cache key; change it when the program's values change.
         n_objectives: Q.
         batch_size: molecules given to one start of the program; None gives it all.
-        stderr_path: file to which the program's stderr is appended; None keeps the last start's in a temporary file.
+        stderr_path: file to which the program's stderr is appended; None uses a temporary one without a name.
     """
 
     def __init__(
@@ -67,7 +65,10 @@ class CommandOracle(Oracle):
         batch_size: int | None = None,
         stderr_path: str | Path | None = None,
     ) -> None:
-        self.command = shlex.split(command) if isinstance(command, str) else [str(part) for part in command]
+        try:
+            self.command = shlex.split(command) if isinstance(command, str) else [str(part) for part in command]
+        except ValueError as error:
+            raise ConfigError(f"expected a command as for a shell, got {command!r} ({error})") from None
         if not self.command:
             raise ConfigError("expected a command, got an empty one")
         if not timeout_seconds > 0:
@@ -157,7 +158,7 @@ class CommandOracle(Oracle):
         try:
             answer = json.loads(line)
             version, smiles, value = answer.get("version", CONTRACT_VERSION), answer["smiles"], answer["value"]
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             log.warning("oracle %s: expected a JSON object with smiles and value, got %.200r", self.name, line)
             return
         if version != CONTRACT_VERSION:
@@ -172,16 +173,11 @@ class CommandOracle(Oracle):
             found[smiles] = self._number(smiles, value)
 
     def _number(self, smiles: str, value: Any) -> float | list[float]:
-        nan = math.nan if self.n_objectives == 1 else [math.nan] * self.n_objectives
-        try:
-            numbers = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            numbers = np.array(math.nan)
-        expected = () if self.n_objectives == 1 else (self.n_objectives,)
-        if isinstance(value, bool | str) or numbers.shape != expected or not np.isfinite(numbers).all():
-            log_failure(self.name, smiles, f"the command's value is {value!r:.200}")
-            return nan
-        return numbers.tolist()
+        given = [value] if self.n_objectives == 1 else value
+        if isinstance(given, list) and len(given) == self.n_objectives and all(map(_is_finite, given)):
+            return float(value) if self.n_objectives == 1 else [float(each) for each in given]
+        log_failure(self.name, smiles, f"the command's value is {value!r:.200}")
+        return math.nan if self.n_objectives == 1 else [math.nan] * self.n_objectives
 
     def close(self) -> None:
         """End the commands that run on behalf of other threads."""
@@ -193,6 +189,16 @@ class CommandOracle(Oracle):
             return tempfile.TemporaryFile()  # type: ignore[return-value]
         self.stderr_path.parent.mkdir(parents=True, exist_ok=True)
         return open(self.stderr_path, "a+b")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether something out of JSON is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of 400 digits
+        return False
 
 
 def _splits(smiles: str) -> bool:

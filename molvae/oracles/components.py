@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -258,10 +258,19 @@ class External(Spec):
     def value(self, molecule: ParsedMolecule) -> float:
         return molecule.once(self, lambda _: float(_running(self)([molecule.smiles])[0]))
 
-    def prepare(self, molecules: Sequence[ParsedMolecule]) -> None:
-        """Have the values of all `molecules` ready, out of one start of the program."""
-        for molecule, value in zip(molecules, _running(self)([each.smiles for each in molecules]), strict=True):
-            molecule.once(self, partial(_given, float(value)))
+    def prepare(self, chances: Mapping[ParsedMolecule, bool], told: dict[str, float]) -> None:
+        """Have all values ready, out of one start of the program; that of a molecule without a chance is NaN.
+
+        What is in `told`, by SMILES, is not asked again; what is new goes there.
+        """
+        new = [molecule.smiles for molecule, chance in chances.items() if chance and molecule.smiles not in told]
+        told.update(zip(new, map(float, _running(self)(new)), strict=True))
+        for molecule, chance in chances.items():
+            molecule.once(self, partial(_given, told[molecule.smiles] if chance else math.nan))
+
+    def close(self) -> None:
+        """End the program where it runs."""
+        _running(self).close()
 
 
 def _given(value: float, _: object) -> float:

@@ -141,26 +141,11 @@ def _bell(x: FloatArray, mean: float, sd: float) -> FloatArray:
     return np.exp(-0.5 * z * z)
 
 
-def aggregate(parts: ArrayLike, how: Aggregation, weights: Sequence[float] | None = None) -> FloatArray:
-    """Join parts (N, K) into scores (N,); weights (K,) need not sum to 1.
+def join(parts: Sequence[float], how: Aggregation, weights: Sequence[float]) -> float:
+    """The mean of one molecule's parts f; weights w, one for each, need not sum to 1.
 
     arithmetic: sum w f / sum w. geometric: prod f^(w / sum w). product: prod f^w. A part that is 0 makes the last two
     0, a negative one makes them NaN; a NaN part makes any of them NaN.
-
-    >>> float(aggregate([[0.25, 1.0]], "geometric")[0])
-    0.5
-    """
-    f = np.asarray(parts, dtype=float)
-    w = np.ones(f.shape[1]) if weights is None else np.asarray(weights, dtype=float)
-    if how == "arithmetic":
-        return f @ w / w.sum()
-    exponents = w / w.sum() if how == "geometric" else w
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.exp(np.log(f) @ exponents)
-
-
-def join(parts: Sequence[float], how: Aggregation, weights: Sequence[float]) -> float:
-    """`aggregate` for one molecule, without the cost of arrays.
 
     >>> join([0.25, 1.0], "geometric", [1, 1])
     0.5

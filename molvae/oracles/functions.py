@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from types import CodeType
 from typing import Any, final
 
 import cloudpickle
@@ -13,6 +11,7 @@ import numpy as np
 
 from molvae.chem.molecules import parse
 from molvae.core.errors import ConfigError, OracleError
+from molvae.oracles.codehash import code_hash
 from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unscored
 
 log = logging.getLogger(__name__)
@@ -28,8 +27,9 @@ class FunctionOracle(Oracle):
         batch: see above.
         name: default, the function's own name.
         n_objectives: Q.
-        version: anything that changes when the function's values change for a reason that its own code does not show (a
-            helper in another module, a data file): it enters the cache key.
+        version: anything that changes when the function's values change for a reason that its own module does not show
+            (a helper in another module, a data file, what cannot be pickled): it enters the cache key, with a hash of
+            the function's code and of what it has captured; of a class instance, of its class and its attributes.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FunctionOracle(Oracle):
             raise ConfigError(f"expected a name, an oracle or a function, got {function!r}")
         self.function, self.batch, self.n_objectives = function, batch, n_objectives
         self.name = str(name or getattr(function, "__name__", type(function).__name__))
-        self.parameters = {"function": _fingerprint(function), "version": version}
+        self.parameters = {"function": code_hash(function), "version": version}
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         smiles = as_list(smiles)
@@ -71,8 +71,10 @@ class FunctionOracle(Oracle):
             return values
         try:
             array = np.asarray(result, dtype=float)
+            if not _fits(array.shape, len(smiles), self.n_objectives):
+                raise ValueError
             values[...] = array.reshape(values.shape)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             wanted = f"{values.size} numbers for {len(smiles)} molecules"
             log_failure(self.name, smiles, f"expected {wanted}, got {result!r:.200}")
             return values
@@ -83,26 +85,12 @@ class FunctionOracle(Oracle):
         return values
 
 
-def _fingerprint(function: Callable[..., Any]) -> str:
-    """A hash that changes with the function's code, defaults and captured values."""
-    digest = hashlib.sha256()
-    code = getattr(function, "__code__", None)
-    if isinstance(code, CodeType):
-        _add_code(digest, code)
-    try:
-        digest.update(cloudpickle.dumps(function))
-    except Exception as error:
-        log.debug("%r cannot be pickled (%s): only its code tells it from others", function, error)
-    return digest.hexdigest()[:32]
-
-
-def _add_code(digest: Any, code: CodeType) -> None:
-    digest.update(code.co_code)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add_code(digest, constant)
-        else:
-            digest.update(repr(constant).encode())
+def _fits(shape: tuple[int, ...], n: int, q: int) -> bool:
+    """Whether an answer is (N, Q); of one objective (N,) too, of one molecule (Q,) too. (Q, N) is not: its values would
+    go to the wrong molecules."""
+    if n == 1 and shape == (() if q == 1 else (q,)):
+        return True
+    return shape == (n, q) or (q == 1 and shape == (n,))
 
 
 def pickled(oracle: Oracle) -> bytes:

@@ -1,8 +1,9 @@
 """Oracles in processes of their own: one molecule that crashes, hangs or eats the memory is NaN, and the run goes on.
 
 Each worker is a plain subprocess (`worker.py`) that is sent the oracle once and then SMILES; a worker that dies or
-overstays is killed with all it has started and replaced. This is not `multiprocessing` on purpose: forking a process
-that has threads or CUDA is unsafe, and spawning runs the user's script a second time unless it has a `__main__` guard.
+overstays is ended with all it has started and replaced: it is asked to go, so that it ends external programs, which
+lead sessions of their own, and killed if it does not. This is not `multiprocessing` on purpose: forking a process that
+has threads or CUDA is unsafe, and spawning runs the user's script a second time unless it has a `__main__` guard.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing torch on a cold, loaded machine takes a while
+_END_SECONDS = 2.0  # for closing the oracle; one that hangs outside Python does not hear that it should
 
 
 class _Failed(Exception):
@@ -82,6 +84,17 @@ def kill_group(process: subprocess.Popen[Any]) -> int:
     return process.wait()
 
 
+def _end(workers: Sequence[subprocess.Popen[Any]]) -> None:
+    """End workers with everything that they have started: they close their oracles, or are killed."""
+    deadline = time.monotonic() + _END_SECONDS
+    for process in workers:
+        process.terminate()
+    for process in workers:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        kill_group(process)
+
+
 class _Worker:
     """One subprocess holding the oracle."""
 
@@ -93,7 +106,7 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._stdin, self._reader = self.process.stdin, LineReader(self.process.stdout.fileno())
-        self._finalizer = weakref.finalize(self, kill_group, self.process)
+        self._finalizer = weakref.finalize(self, _end, [self.process])
         header = json.dumps({"bytes": len(payload), "path": sys.path}).encode()
         try:
             self._stdin.write(header + b"\n" + payload)
@@ -241,8 +254,7 @@ class ParallelOracle(Oracle):
     def _stop(self) -> None:
         """Let every molecule that is being scored, or waits in a call under way, be NaN at once."""
         self._stopping = True
-        for worker in list(self._live):
-            kill_group(worker.process)
+        _end([worker.process for worker in list(self._live)])
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         return self.inner.components(smiles)

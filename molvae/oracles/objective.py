@@ -1,6 +1,6 @@
 """An objective: components, a desirability for each, one mean, and constraints; and the oracle that evaluates one.
 
-    score = aggregate(modifier_k(component_k(molecule)), weights) * all(constraints)
+    score = mean(modifier_k(component_k(molecule)), weights) * all(constraints)
 
 An objective is data (a frozen model, composable in TOML); GuacaMol's suite is a table of them. A component may itself
 be an objective.
@@ -8,7 +8,7 @@ be an objective.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Protocol, final
 
@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from molvae.core.config import Spec
+from molvae.core.tables import in_chunks
 from molvae.oracles.components import (
     Catalogue,
     Constraint,
@@ -29,10 +30,11 @@ from molvae.oracles.components import (
     Window,
 )
 from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure
+from molvae.oracles.oracle import FloatArray, Oracle, as_list, distinct, log_failure
 from molvae.oracles.parsed import ParsedMolecule
 
 _HELD_AT_ONCE = 1_000  # molecules kept in memory while an external program works on them
+_Told = dict[External, dict[str, float]]  # what programs have said of molecules
 
 
 class Component(Protocol):
@@ -109,17 +111,23 @@ class Objective(Spec):
         here = (term for term in self.terms if not isinstance(term.component, External | Objective))
         return self.aggregation == "arithmetic" or all(term.desirability(molecule) != 0.0 for term in here)
 
-    def parts(self, molecule: ParsedMolecule) -> dict[str, float]:
-        """Every raw value under its label, and under "label: desirability" what became of it."""
-        report: dict[str, float] = {}
+    @cached_property
+    def part_names(self) -> tuple[str, ...]:
+        """What `parts` reports: every label, and as "label: desirability" what became of its value."""
+        labels = distinct([part.label for part in (*self.terms, *self.constraints)])
+        names = []
+        for label, term in zip(labels, self.terms, strict=False):
+            names += [label] if isinstance(term.modifier, Identity) else [label, f"{label}: desirability"]
+        return (*names, *labels[len(self.terms) :])
+
+    def parts(self, molecule: ParsedMolecule) -> list[float]:
+        """Every raw value, what became of it, and whether the constraints are met, (K,) as `part_names` says."""
+        values = []
         for term in self.terms:
-            label = term.label if term.label not in report else f"{term.label} ({len(report)})"
-            report[label] = term.component.value(molecule)
+            values.append(term.component.value(molecule))
             if not isinstance(term.modifier, Identity):
-                report[f"{label}: desirability"] = float(term.modifier(report[label]))
-        for constraint in self.constraints:
-            report[constraint.label] = constraint.value(molecule)
-        return report
+                values.append(float(term.modifier(values[-1])))
+        return values + [constraint.value(molecule) for constraint in self.constraints]
 
 
 AnyComponent = Annotated[
@@ -152,20 +160,26 @@ class MoleculeOracle(Oracle):
     def __init__(self, name: str, component: Component, parameters: dict[str, Any] | None = None) -> None:
         self.name, self.component = name, component
         self.parameters = parameters or {}
+        self._told: _Told = {}  # by programs since the last scoring; `components` does not ask again
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
-        smiles = as_list(smiles)
-        external = self.component.external() if isinstance(self.component, Objective) else []
-        if not external:  # one molecule after the other: none is kept
-            return np.array([self._score(ParsedMolecule.from_smiles(each)) for each in smiles], dtype=float)
-        values: list[float] = []
-        for start in range(0, len(smiles), _HELD_AT_ONCE):
-            molecules = [ParsedMolecule.from_smiles(each) for each in smiles[start : start + _HELD_AT_ONCE]]
-            open_ones = [each for each in molecules if each is not None and self._has_a_chance(each)]
-            for program in external:
-                program.prepare(open_ones)
-            values += [self._score(molecule) for molecule in molecules]
-        return np.array(values, dtype=float)
+        self._told = {}
+        return np.array([self._score(molecule) for molecule in self._prepared(as_list(smiles))], dtype=float)
+
+    def _prepared(self, smiles: list[str]) -> Iterator[ParsedMolecule | None]:
+        """The molecules, with what external programs say of those whose other parts leave them a chance."""
+        programs, told = self._programs, self._told
+        for chunk in in_chunks(smiles, _HELD_AT_ONCE if programs else 1):
+            molecules = [ParsedMolecule.from_smiles(each) for each in chunk]
+            if programs:
+                chances = {each: self._has_a_chance(each) for each in molecules if each is not None}
+                for program in programs:
+                    program.prepare(chances, told.setdefault(program, {}))
+            yield from molecules
+
+    @property
+    def _programs(self) -> list[External]:
+        return self.component.external() if isinstance(self.component, Objective) else []
 
     def _has_a_chance(self, molecule: ParsedMolecule) -> bool:
         try:
@@ -191,16 +205,20 @@ class MoleculeOracle(Oracle):
         smiles = as_list(smiles)
         if not isinstance(self.component, Objective):
             return {self.component.label: self(smiles)}
-        reports = [self._parts(each) for each in smiles]
-        labels = dict.fromkeys(label for report in reports for label in report)
-        return {label: np.array([report.get(label, np.nan) for report in reports]) for label in labels}
+        names = self.component.part_names
+        rows = [self._parts(self.component, molecule) for molecule in self._prepared(smiles)]
+        return dict(zip(names, np.array(rows, dtype=float).reshape(len(smiles), len(names)).T, strict=True))
 
-    def _parts(self, smiles: str) -> dict[str, float]:
-        molecule = ParsedMolecule.from_smiles(smiles)
-        if molecule is None or not isinstance(self.component, Objective):
-            return {}
+    def _parts(self, objective: Objective, molecule: ParsedMolecule | None) -> list[float]:
+        failed = [np.nan] * len(objective.part_names)
+        if molecule is None:
+            return failed
         try:
-            return self.component.parts(molecule)
+            return objective.parts(molecule)
         except Exception as error:
-            log_failure(self.name, smiles, f"{type(error).__name__}: {error}")
-            return {}
+            log_failure(self.name, molecule.smiles, f"{type(error).__name__}: {error}")
+            return failed
+
+    def close(self) -> None:
+        for program in self._programs:
+            program.close()

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from typing import Any, final
 
 import numpy as np
@@ -57,7 +58,10 @@ class Oracle(ABC):
         """Scores of `smiles`, in order: (N,), or (N, Q) where `n_objectives` is above 1."""
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
-        """What the scores are made of, in the components' own units, each (N,); empty where nothing is to tell."""
+        """What the scores are made of, in the components' own units, each (N,); empty where nothing is to tell.
+
+        The names are the same whatever the molecules, of none too.
+        """
         return {}
 
     def close(self) -> None:  # noqa: B027  # most oracles hold nothing that must be given back
@@ -158,7 +162,7 @@ class Stacked(Oracle):
         self.name = name or "+".join(part.name for part in self.inner)
         self.n_objectives = sum(part.n_objectives for part in self.inner)
         self.parameters = {"oracles": [json.loads(part.identity) for part in self.inner]}
-        self._names = _distinct([own for part in self.inner for own in part.objectives]) if names is None else [*names]
+        self._names = distinct([own for part in self.inner for own in part.objectives]) if names is None else [*names]
         if len(set(self._names)) != self.n_objectives or len(self._names) != self.n_objectives:
             raise ConfigError(f"expected {self.n_objectives} different names of objectives, got {self._names}")
 
@@ -173,7 +177,9 @@ class Stacked(Oracle):
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         smiles = as_list(smiles)
-        return {f"{part.name}.{key}": value for part in self.inner for key, value in part.components(smiles).items()}
+        names = distinct([part.name for part in self.inner])
+        parts = [part.components(smiles) for part in self.inner]
+        return {f"{name}.{key}": value for name, part in zip(names, parts, strict=True) for key, value in part.items()}
 
     def close(self) -> None:
         for part in self.inner:
@@ -189,21 +195,28 @@ class ComponentOf(Oracle):
         self.parameters = {"of": json.loads(inner.identity)}
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
-        smiles = as_list(smiles)
-        found = self.inner.components(smiles)
-        if found and self.name not in found:
+        """The component's values.
+
+        Raises:
+            ConfigError: the other oracle reports none of that name.
+        """
+        found = self.inner.components(as_list(smiles))
+        if self.name not in found:
+            choices = f" (choices: {', '.join(found)})" if found else "; it reports none"
             raise ConfigError(
-                f"oracle {self.inner.name} has no component {self.name!r}{did_you_mean(self.name, [*found])}"
-                f" (choices: {', '.join(found)})"
+                f"oracle {self.inner.name} has no component {self.name!r}{did_you_mean(self.name, [*found])}{choices}"
             )
-        return found.get(self.name, unscored(len(smiles), 1))
+        return found[self.name]
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, a repeated one numbered: a, b, a becomes a, b, a_2."""
-    counts: dict[str, int] = {}
-    result = []
+def distinct(names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """The names, one that is there already numbered until it is free.
+
+    >>> distinct(["a", "b", "a"], taken=["b"])
+    ['a', 'b_2', 'a_2']
+    """
+    result: list[str] = []
     for name in names:
-        counts[name] = counts.get(name, 0) + 1
-        result.append(name if counts[name] == 1 else f"{name}_{counts[name]}")
+        numbered = (name if n == 1 else f"{name}_{n}" for n in count(1))
+        result.append(next(each for each in numbered if each not in result and each not in taken))
     return result

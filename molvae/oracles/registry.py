@@ -8,7 +8,7 @@ oracle(lambda smiles: -abs(len(smiles) - 30))(["CCO"])     # any function of a S
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -137,6 +137,8 @@ class _FittedLogP(Spec):
 
 
 def _fitted(training: Any) -> Oracle:
+    if isinstance(training, str) or not isinstance(training, Iterable):  # the characters of a string are SMILES, too
+        raise ConfigError(f"oracle 'plogp_fitted': training: expected a list of SMILES, got {training!r}")
     mols = [mol for mol in map(parse, training) if mol is not None]
     fitted = PenalisedLogP.fitted(mols)
     component = _FittedLogP(logp=fitted.logp, sa=fitted.sa, ring=fitted.ring)

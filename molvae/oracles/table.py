@@ -15,8 +15,8 @@ import numpy as np
 
 from molvae.core.errors import DataError
 from molvae.core.files import atomic_path
-from molvae.core.tables import check_columns, column_names, in_chunks, read_rows
-from molvae.oracles.oracle import Oracle
+from molvae.core.tables import carried_columns, check_columns, in_chunks, read_rows
+from molvae.oracles.oracle import Oracle, distinct
 
 _CHUNK = 500  # rows held in memory
 _SMILES_COLUMNS = ("smiles", "SMILES", "Smiles", "canonical_smiles", "structure")
@@ -55,7 +55,8 @@ def score_file(
     """Score every molecule of a .csv, .tsv, .smi or .parquet file, plain or .gz, and write a CSV.
 
     The output has the same rows in the same order, all columns of the input and one more (Q more) named after the
-    oracle; a molecule that is invalid or could not be scored has an empty cell. Memory does not grow with the input.
+    oracle, otherwise where the name is taken; a molecule that is invalid or could not be scored has an empty cell.
+    Memory does not grow with the input.
 
     Args:
         oracle: what scores.
@@ -65,12 +66,13 @@ def score_file(
         advance: told of the number of rows done, for a progress bar.
 
     Raises:
-        DataError: the input cannot be read or has no such column, or the output cannot be written.
+        DataError: the input cannot be read, has no such column or one name twice, or the output cannot be written.
     """
     source, out = Path(source), Path(out)
-    header = column_names(source)
+    header = carried_columns(source)
     place = header.index(_smiles_column(source, header, column))
     labels = [label if label not in header else f"{label}_score" for label in oracle.objectives]
+    labels = distinct(labels, taken=header)
     n_rows = n_scored = 0
     with _writing(out) as write:
         write([header + labels])

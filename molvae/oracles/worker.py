@@ -1,8 +1,10 @@
 """The process in which an isolated oracle runs. Started by `isolation.py` as a script; not to be imported.
 
-Talks to its parent over stdin and stdout: eight bytes of length, the pickled oracle (from the parent, over a pipe, and
-from nowhere else), then JSON lines. `{"smiles": [...], "seconds": s}` is answered by `{"values": [...], "log":
-[...]}`. Whatever the user's function prints goes to stderr. The end of stdin ends the process.
+Talks to its parent over stdin and stdout in JSON lines. The first, `{"bytes": n, "path": [...]}`, is followed by the
+pickled oracle, n bytes (from the parent, over a pipe, and from nowhere else), and answered by `{"ready": true}`, or by
+`{"fatal": why}` and the end. Then `{"smiles": [...], "seconds": s}` is answered by `{"values": [...], "log": [...]}`,
+or by `{"error": why, "log": [...]}` where the oracle raises. Whatever the user's function prints goes to stderr. The
+end of stdin and SIGTERM end the process; the oracle is closed first, which ends the external programs that it runs.
 """
 
 import faulthandler
@@ -11,7 +13,9 @@ import json
 import logging
 import os
 import pickle
+import signal
 import sys
+from types import FrameType
 
 
 class _Collect(logging.Handler):
@@ -23,6 +27,11 @@ class _Collect(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # nothing must interrupt the closing
+    sys.exit(0)
 
 
 def main() -> None:
@@ -39,8 +48,9 @@ def main() -> None:
     except BaseException as error:
         answers.write(json.dumps({"fatal": f"{type(error).__name__}: {error}"}) + "\n")
         return
-    answers.write(json.dumps({"ready": True}) + "\n")
-    with open(os.devnull, "w") as nowhere:
+    signal.signal(signal.SIGTERM, _leave)
+    with oracle, open(os.devnull, "w") as nowhere:
+        answers.write(json.dumps({"ready": True}) + "\n")
         for line in source:
             request = json.loads(line)
             collected.lines.clear()

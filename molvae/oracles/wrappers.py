@@ -12,7 +12,8 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -30,6 +31,19 @@ _FORMAT = 1  # of the cache file (PRAGMA user_version)
 _AT_ONCE = 500  # SQLite's limit on the parameters of one statement is above this everywhere
 
 
+def _each_once(keys: Sequence[str | None]) -> list[str]:
+    return list(dict.fromkeys(key for key in keys if key is not None))
+
+
+def _assemble(keys: Sequence[str | None], known: Mapping[str, Any], width: int) -> FloatArray:
+    """Values by canonical SMILES in the order asked for: (N,), or (N, width)."""
+    values = unscored(len(keys), width)
+    for index, key in enumerate(keys):
+        if key is not None:
+            values[index] = known[key]
+    return values
+
+
 class _ByMolecule(Oracle):
     """What cache and budget share: values by canonical SMILES, from the inner oracle where unknown."""
 
@@ -45,15 +59,11 @@ class _ByMolecule(Oracle):
     def identity(self) -> str:
         return self.inner.identity
 
-    def _assemble(self, keys: Sequence[str | None], known: Mapping[str, Any]) -> FloatArray:
-        values = unscored(len(keys), self.n_objectives)
-        for index, key in enumerate(keys):
-            if key is not None:
-                values[index] = known[key]
-        return values
-
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
-        return self.inner.components(smiles)
+        keys = [canonical(each) for each in as_list(smiles)]
+        wanted = _each_once(keys)
+        found = self.inner.components(wanted)
+        return {name: _assemble(keys, dict(zip(wanted, part, strict=True)), 1) for name, part in found.items()}
 
     def close(self) -> None:
         self.inner.close()
@@ -96,7 +106,7 @@ class BudgetedOracle(_ByMolecule):
             BudgetExhausted: more new molecules than `remaining`; none of them has been scored.
         """
         keys = [canonical(each) for each in as_list(smiles)]
-        new = [key for key in dict.fromkeys(keys) if key is not None and key not in self._known]
+        new = [key for key in _each_once(keys) if key not in self._known]
         if len(new) > self.remaining:
             raise BudgetExhausted(
                 f"oracle {self.name}: {len(new)} new molecules asked for, {self.remaining} of {self.budget} left; "
@@ -104,12 +114,12 @@ class BudgetedOracle(_ByMolecule):
             )
         if new:
             self._known.update(zip(new, self.inner(new), strict=True))
-        return self._assemble(keys, self._known)
+        return _assemble(keys, self._known, self.n_objectives)
 
 
 @final
 class CachedOracle(_ByMolecule):
-    """Remembers scores in an SQLite file, across runs and processes.
+    """Remembers scores and components in an SQLite file, across runs and processes.
 
     The key is the oracle's identity (name and parameters), the RDKit version and the canonical SMILES. Failures (NaN)
     are remembered only as long as this object lives, so that a passing trouble is not kept for ever.
@@ -125,10 +135,8 @@ class CachedOracle(_ByMolecule):
     def __init__(self, inner: Oracle, path: str | Path) -> None:
         super().__init__(inner)
         self.path = Path(path)
-        self._key = sha256_text(inner.identity)[:32]
-        self._failed: dict[str, Any] = {}
+        self._failed: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
-        self.hits = self.misses = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
@@ -138,21 +146,20 @@ class CachedOracle(_ByMolecule):
 
     def _prepare(self) -> None:
         run = self._database.execute
-        found = run("PRAGMA user_version").fetchone()[0]
-        tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and found != _FORMAT:
-            raise sqlite3.DatabaseError(f"it is no score cache of format {_FORMAT}")
-        run("PRAGMA journal_mode=WAL")  # readers and one writer at the same time; survives kill -9
+        with self._database:  # commits, or rolls back
+            run("BEGIN IMMEDIATE")  # several processes may arrive here at once
+            found = run("PRAGMA user_version").fetchone()[0]
+            if found != _FORMAT and run("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise sqlite3.DatabaseError(f"it is no score cache of format {_FORMAT}")
+            run("CREATE TABLE IF NOT EXISTS oracle (key TEXT PRIMARY KEY, identity TEXT NOT NULL)")
+            run(
+                "CREATE TABLE IF NOT EXISTS score (oracle TEXT, rdkit TEXT, smiles TEXT, value TEXT NOT NULL,"
+                " PRIMARY KEY (oracle, rdkit, smiles)) WITHOUT ROWID"
+            )
+            run(f"PRAGMA user_version={_FORMAT}")
+        with suppress(sqlite3.OperationalError):  # another process is at it: then it, or the next one, changes the mode
+            run("PRAGMA journal_mode=WAL")  # readers and one writer at the same time; survives kill -9
         run("PRAGMA synchronous=NORMAL")
-        run("BEGIN IMMEDIATE")  # several processes may arrive here at once
-        run("CREATE TABLE IF NOT EXISTS oracle (key TEXT PRIMARY KEY, identity TEXT NOT NULL)")
-        run(
-            "CREATE TABLE IF NOT EXISTS score (oracle TEXT, rdkit TEXT, smiles TEXT, value TEXT NOT NULL,"
-            " PRIMARY KEY (oracle, rdkit, smiles)) WITHOUT ROWID"
-        )
-        run("INSERT OR IGNORE INTO oracle VALUES (?, ?)", (self._key, self.inner.identity))
-        run(f"PRAGMA user_version={_FORMAT}")
-        run("COMMIT")
 
     def _trouble(self, error: Exception) -> OracleError:
         return OracleError(
@@ -162,19 +169,37 @@ class CachedOracle(_ByMolecule):
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         keys = [canonical(each) for each in as_list(smiles)]
-        wanted = list(dict.fromkeys(key for key in keys if key is not None))
-        known = self._read(wanted)
-        known.update((key, self._failed[key]) for key in wanted if key in self._failed)
-        new = [key for key in wanted if key not in known]
-        self.hits, self.misses = self.hits + len(wanted) - len(new), self.misses + len(new)
-        if new:
-            scored = dict(zip(new, self.inner(new), strict=True))
-            self._write({key: value for key, value in scored.items() if np.isfinite(value).all()})
-            self._failed.update((key, value) for key, value in scored.items() if not np.isfinite(value).all())
-            known.update(scored)
-        return self._assemble(keys, known)
+        return _assemble(keys, self._known(self.identity, keys, self.inner), self.n_objectives)
 
-    def _read(self, keys: list[str]) -> dict[str, Any]:
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        keys = [canonical(each) for each in as_list(smiles)]
+        names = [*self.inner.components([])]
+
+        def rows(new: list[str]) -> FloatArray:
+            found = self.inner.components(new)
+            return np.column_stack([found[name] for name in names])
+
+        known = self._known(json.dumps({"components": names, "of": self.identity}), keys, rows) if names else {}
+        return {
+            name: _assemble(keys, {key: row[index] for key, row in known.items()}, 1)
+            for index, name in enumerate(names)
+        }
+
+    def _known(
+        self, identity: str, keys: Sequence[str | None], ask: Callable[[list[str]], FloatArray]
+    ) -> dict[str, Any]:
+        """What belongs to `identity`, by molecule: from the file where it is there, else what `ask` says."""
+        oracle, wanted = sha256_text(identity)[:32], _each_once(keys)
+        known = self._read(oracle, wanted)
+        known.update((key, self._failed[oracle, key]) for key in wanted if (oracle, key) in self._failed)
+        if new := [key for key in wanted if key not in known]:
+            found = dict(zip(new, ask(new), strict=True))
+            self._write(oracle, identity, {key: value for key, value in found.items() if np.isfinite(value).all()})
+            self._failed.update(((oracle, key), value) for key, value in found.items() if not np.isfinite(value).all())
+            known.update(found)
+        return known
+
+    def _read(self, oracle: str, keys: list[str]) -> dict[str, Any]:
         known: dict[str, Any] = {}
         try:
             with self._lock:
@@ -183,27 +208,26 @@ class CachedOracle(_ByMolecule):
                     marks = ",".join("?" * len(part))
                     rows = self._database.execute(
                         f"SELECT smiles, value FROM score WHERE oracle=? AND rdkit=? AND smiles IN ({marks})",
-                        (self._key, rdkit.__version__, *part),
+                        (oracle, rdkit.__version__, *part),
                     )
                     known.update((smiles, json.loads(value)) for smiles, value in rows)
         except (sqlite3.Error, ValueError) as error:
             raise self._trouble(error) from error
         return known
 
-    def _write(self, scored: Mapping[str, Any]) -> None:
-        prefix = (self._key, rdkit.__version__)
-        rows = [(*prefix, key, json.dumps(np.asarray(value).tolist())) for key, value in scored.items()]
+    def _write(self, oracle: str, identity: str, found: Mapping[str, Any]) -> None:
+        rows = [
+            (oracle, rdkit.__version__, key, json.dumps(np.asarray(value).tolist())) for key, value in found.items()
+        ]
         if not rows:
             return
         try:
-            with self._lock:
+            with self._lock, self._database:
                 self._database.execute("BEGIN IMMEDIATE")
+                self._database.execute("INSERT OR IGNORE INTO oracle VALUES (?, ?)", (oracle, identity))
                 self._database.executemany("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?)", rows)
-                self._database.execute("COMMIT")
         except sqlite3.Error as error:  # a full disk must not throw away scores that have been paid for
             log.warning("the score cache %s could not be written (%s); going on without", self.path, error)
-            if self._database.in_transaction:
-                self._database.rollback()
 
     def close(self) -> None:
         super().close()  # first: a call of another thread that this ends still writes what it has

@@ -98,9 +98,13 @@ class OracleConstraintSpec(Spec):
         """What answers; `own` is the search's oracle.
 
         Raises:
-            ConfigError: it has several objectives.
+            ConfigError: it has several objectives, or the search's oracle reports no such component.
         """
-        built = ComponentOf(own, self.component or "") if self.oracle is None else self.oracle.build()
+        if self.oracle is None:
+            component = ComponentOf(own, self.component or "")
+            component([])  # a name that is not there is told before anything is scored
+            return component
+        built = self.oracle.build()
         if built.n_objectives != 1:
             raise ConfigError(
                 f"constraint {self.name!r}: expected an oracle with one value, {built.name} has {built.n_objectives}"

@@ -39,6 +39,7 @@ def test_one_of_several_leads_is_enough_and_smarts_do_as_well() -> None:
     assert [either(mol(s)) for s in ("Nc1ccccc1", "NC1CCCCC1", "NC1CCCC1")] == [True, True, False]
     amide = ScaffoldFilter("[c]C(=O)[NX3]")
     assert [amide(mol(s)) for s in ("NC(=O)c1ccccc1", "CNC(=O)c1ccncc1", "O=C(O)c1ccccc1")] == [True, True, False]
+    assert amide.reasons(mol("CCO")) == ["lacks [c]C(=O)[NX3]"]
 
 
 def test_stereocentres_of_the_scaffold_stay_where_that_is_wanted() -> None:

@@ -37,6 +37,8 @@ UNUSUAL = [
     "[O-][n+]1ccccc1",
     "CS(=O)(=O)OC#CC(=O)Cl",
     "C#CC(=O)OC1CCCCCCC1",
+    "CC[Rf]",
+    "[Og]",
 ]
 
 

@@ -184,6 +184,7 @@ def test_overrides_build_a_config_without_a_file() -> None:
             "--set: search.budget: should be a valid integer, unable to parse string as an integer, got 'few'",
         ),
         ("more.2.name=qed", "--set 'more.2.name=qed': '2' is no index into a list of 0"),
+        ("more.\u00b2.name=qed", "--set 'more.\u00b2.name=qed': '\u00b2' is no index into a list of 0"),
     ],
 )
 def test_bad_overrides_are_said_to_be_overrides(write, override: str, message: str) -> None:

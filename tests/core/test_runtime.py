@@ -48,9 +48,10 @@ def test_a_missing_gpu_is_an_error_that_says_why(name: str) -> None:
         pick_device(name)
 
 
-def test_an_unknown_device_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="unknown device 'gpu': expected auto, cpu, cuda"):
-        pick_device("gpu")
+@pytest.mark.parametrize("name", ["gpu", "xpu", "meta"])
+def test_an_unknown_device_is_an_error(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"unknown device '{name}': expected auto, cpu, cuda"):
+        pick_device(name)
 
 
 @pytest.mark.gpu

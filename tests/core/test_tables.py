@@ -133,9 +133,10 @@ def test_damaged_gzip_is_named_with_the_row(tmp_path: Path, damage: Callable[[Pa
         ("mols.csv", b"smiles\n", "holds no rows"),
         ("mols.smi", b"\n\n", "holds no rows"),
         ("mols.csv.gz", b"<!doctype html>", "is named .gz but is not gzip"),
-        ("mols.parquet", b"PAR1 and nothing else", "not a readable parquet file"),
+        ("mols.parquet", b"PAR1 and nothing else", "mols.parquet: is not a readable parquet file"),
+        ("mols.parquet.gz", gzip.compress(b"PAR1 and nothing else"), "mols.parquet.gz: is not a readable parquet file"),
         ("mols.sdf", b"", "unknown kind of file; expected a name ending in .smi"),
-        ("mols.csv", b'smiles\n"CCO' + b"C" * 1_100_000, "line 2: is not valid CSV .*an unclosed quote"),
+        ("mols.csv", b'smiles\n"CCO' + b"C" * 1_100_000, "mols.csv: line 2: is not valid CSV .*an unclosed quote"),
     ],
 )
 def test_unusable_files_say_why(tmp_path: Path, name: str, content: bytes, message: str) -> None:

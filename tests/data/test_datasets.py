@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +128,20 @@ def test_damaged_archive_is_named(server: FileServer, tmp_path: Path) -> None:
         fetch(tiny("zinc250k"), tmp_path, mirror=server.address)
     server.files["zinc.txt.gz"] = whole
     assert rows(fetch(tiny("zinc250k"), tmp_path, mirror=server.address)) == EXPECTED["zinc250k"]
+
+
+def test_a_full_disk_costs_no_download(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(gzip.GzipFile):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("molvae.data.datasets.gzip.GzipFile", Full)
+        with pytest.raises(DownloadError, match="moses.csv.gz: cannot be written .No space left"):
+            fetch(tiny("moses"), tmp_path, mirror=server.address)
+    asked = len(server.requests)
+    assert rows(fetch(tiny("moses"), tmp_path, mirror=server.address)) == EXPECTED["moses"]
+    assert len(server.requests) == asked
 
 
 def test_damaged_record_does_not_matter(server: FileServer, tmp_path: Path) -> None:

@@ -77,6 +77,13 @@ def test_batches_hold_what_the_shards_hold(shards: TokenShards) -> None:
             assert float(value) == index / 2
 
 
+def test_a_batch_costs_nothing_for_the_other_molecules(shards: TokenShards, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader, indices = BatchLoader(shards, 8), np.array([3, 0, N - 1])
+    expected = shards.lengths[indices].tolist()
+    monkeypatch.delattr(TokenShards, "lengths")
+    assert loader.collate(indices).lengths.tolist() == expected
+
+
 def test_batches_are_of_similar_length_and_in_random_order(shards: TokenShards) -> None:
     def padding(loader: BatchLoader) -> float:
         batches = list(loader.batches(0))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
-from molvae.data.prepare import read_report
+from molvae.data.prepare import PrepareConfig, read_report
 from molvae.data.shards import TokenShards
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit
 from molvae.tokens.tokenizer import Tokenizer
@@ -160,6 +161,14 @@ def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     run(paths, tmp_path / "out", split=SingleSplit())
     assert dropped(tmp_path / "out") == [(str(paths[1]), "1", "CCO", "duplicate")]
     assert set(read_json(tmp_path / "out" / "manifest.json")["inputs"]) == {str(path) for path in paths}
+
+
+def test_an_input_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.smi"
+    path.write_text("CCO\n")
+    given = {"inputs": [str(path), str(tmp_path / "x" / ".." / "in.smi")], "output": str(tmp_path / "out")}
+    with pytest.raises(ConfigError, match="inputs: .*in.smi is given twice"):
+        parse_config(given, PrepareConfig)
 
 
 def test_same_command_again_does_nothing(tmp_path: Path) -> None:

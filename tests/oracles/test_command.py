@@ -38,6 +38,7 @@ def program(tmp_path: Path, body: str, **settings) -> CommandOracle:  # type: ig
         "print('hello'); [answer(s, len(s)) for s in molecules]; print('[1, 2'); print('[]'); print('3')",  # garbage
         "sys.stderr.write('x' * 10_000_000); [answer(s, len(s)) for s in molecules]",  # 10 MB on stderr
         "[answer(s, len(s)) for s in molecules + molecules + ['CCCC']]",  # too long
+        "print('[' * 200_000); [answer(s, len(s)) for s in molecules]",  # too deep for a parser
         "[answer(s, len(s)) for s in molecules]; sys.exit(1)",  # exit 1 after the work
         "[answer(s, len(s)) for s in molecules]; time.sleep(100)",  # does not end
     ],
@@ -52,7 +53,9 @@ def test_molecules_come_once_and_valid(tmp_path: Path) -> None:
     assert seen.read_text() == "['CCO', 'CC', 'C']"
 
 
-@pytest.mark.parametrize("value", ["null", "float('nan')", "float('inf')", "'3'", "[1, 2]", "{}", "True"])
+@pytest.mark.parametrize(
+    "value", ["null", "float('nan')", "float('inf')", "'3'", "[1, 2]", "[1]", "{}", "True", "10**400"]
+)
 def test_values_that_are_no_finite_number(tmp_path: Path, value: str, caplog: pytest.LogCaptureFixture) -> None:
     body = f"for s in molecules: answer(s, {value if value != 'null' else 'None'} if s == 'CC' else 1)"
     np.testing.assert_array_equal(program(tmp_path, body)(["C", "CC", "CCC"]), [1, np.nan, 1])
@@ -108,6 +111,12 @@ def test_several_objectives(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scored(["CC", "C", "bad"]), [[2, 0], [np.nan] * 2, [np.nan] * 2])
 
 
+@pytest.mark.parametrize("value", ["['1', True]", "[1, True]", "[1, None]", "[1, 10**400]", "[[1], 2]", "[1]"])
+def test_each_of_several_values_is_a_number(tmp_path: Path, value: str) -> None:
+    scored = program(tmp_path, f"for s in molecules: answer(s, {value} if s == 'C' else [1, 2])", n_objectives=2)
+    np.testing.assert_array_equal(scored(["C", "CC"]), [[np.nan] * 2, [1, 2]])
+
+
 def test_later_contract_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OracleError, match="speaks version 2"):
         program(tmp_path, "for s in molecules: answer(s, 1, version=2)")(["C"])
@@ -120,6 +129,8 @@ def test_command_that_is_not_there() -> None:
         oracle("command")
     with pytest.raises(ConfigError, match="empty"):
         oracle("command", command="")
+    with pytest.raises(ConfigError, match="expected a command as for a shell.*No closing quotation"):
+        oracle("command", command="dock 'abc")
 
 
 def test_one_part_of_an_objective(tmp_path: Path) -> None:
@@ -139,7 +150,14 @@ def test_one_part_of_an_objective(tmp_path: Path) -> None:
     values = scored(["CN", "CCO", "bad", "CCN", "CCCCCCCCCCCCN", "CN"])
     np.testing.assert_allclose(values, [0.8**0.5, 0, np.nan, np.nan, 0, 0.8**0.5])
     assert seen.read_text() == "['CN', 'CCN']"
-    assert scored.components(["CN"])["dock"][0] == 8
+    parts = scored.components(["CN", "CCO", "bad", "CCN", "CCCCCCCCCCCCN"])
+    np.testing.assert_array_equal(parts["dock"], [8, np.nan, np.nan, np.nan, np.nan])  # what had no chance is not asked
+    np.testing.assert_array_equal(parts["has N"], [1, 0, np.nan, 1, 1])
+    assert seen.read_text() == "['CN', 'CCN']"  # nor is anything asked twice
+    scored(["CCN"])
+    assert seen.read_text() == "['CN', 'CCN']['CCN']"  # but scoring asks anew
+    np.testing.assert_array_equal(scored.components(["CCN", "CCCN"])["dock"], [np.nan, 8])
+    assert seen.read_text() == "['CN', 'CCN']['CCN']['CCCN']"
 
 
 def test_sign_and_identity(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from molvae.oracles.desirability import (
     MinGaussian,
     Sigmoid,
     Threshold,
-    aggregate,
     join,
 )
 
@@ -67,40 +66,29 @@ def test_impossible_parameters_are_refused(model, parameters) -> None:  # type: 
         model(**parameters)
 
 
-def test_aggregation() -> None:
+def test_means() -> None:
     rng = np.random.default_rng(0)
-    parts, weights = rng.uniform(size=(50, 4)), [1.0, 2.0, 0.5, 3.0]
-    arithmetic = [sum(w * f for w, f in zip(weights, row, strict=True)) / sum(weights) for row in parts]
-    product = [math.prod(f**w for w, f in zip(weights, row, strict=True)) for row in parts]
-    geometric = [value ** (1 / sum(weights)) for value in product]
-    np.testing.assert_allclose(aggregate(parts, "arithmetic", weights), arithmetic)
-    np.testing.assert_allclose(aggregate(parts, "product", weights), product)
-    np.testing.assert_allclose(aggregate(parts, "geometric", weights), geometric)
-    np.testing.assert_allclose(aggregate(parts, "geometric"), parts.prod(axis=1) ** 0.25)
+    weights = [1.0, 2.0, 0.5, 3.0]
+    for row in rng.uniform(size=(50, 4)).tolist():
+        product = math.prod(f**w for w, f in zip(weights, row, strict=True))
+        assert join(row, "arithmetic", weights) == pytest.approx(np.average(row, weights=weights), rel=1e-13)
+        assert join(row, "product", weights) == pytest.approx(product, rel=1e-13)
+        assert join(row, "geometric", weights) == pytest.approx(product ** (1 / sum(weights)), rel=1e-13)
+        assert join(row, "geometric", [2.0] * 4) == pytest.approx(math.prod(row) ** 0.25, rel=1e-13)
 
 
-def test_aggregation_at_the_edges() -> None:
-    assert aggregate([[0.0, 1.0]], "geometric")[0] == 0
-    assert aggregate([[0.0, 1.0]], "product")[0] == 0
-    assert aggregate([[0.0, 1.0]], "arithmetic")[0] == 0.5
-    for how in ("arithmetic", "geometric", "product"):
-        assert math.isnan(aggregate([[math.nan, 1.0]], how)[0])  # type: ignore[arg-type]
-    assert math.isnan(aggregate([[-1.0, 1.0]], "geometric")[0])
-
-
-def test_one_molecule_as_many() -> None:
-    rng = np.random.default_rng(1)
-    weights = [1.0, 0.3, 2.0]
-    rows = [
-        *rng.uniform(size=(20, 3)),
-        [0, 1, 1],
-        [0, 0, 1],
-        [np.nan, 1, 1],
-        [0, np.nan, 1],
-        [-1, 1, 1],
-        [5, 1e-300, 1],
-    ]
-    for how in ("arithmetic", "geometric", "product"):
-        for row in rows:
-            expected = aggregate([row], how, weights)[0]  # type: ignore[arg-type]
-            np.testing.assert_allclose(join(list(row), how, weights), expected, rtol=1e-13)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("parts", "arithmetic", "others"),
+    [
+        ([0.0, 1.0, 1.0], 0.7, 0.0),
+        ([0.0, 0.0, 1.0], 0.6, 0.0),
+        ([math.nan, 1.0, 1.0], math.nan, math.nan),
+        ([0.0, math.nan, 1.0], math.nan, math.nan),
+        ([-1.0, 1.0, 1.0], 0.4, math.nan),
+    ],
+)
+def test_means_at_the_edges(parts: list[float], arithmetic: float, others: float) -> None:
+    weights = [0.9, 0.3, 1.8]
+    assert join(parts, "arithmetic", weights) == pytest.approx(arithmetic, nan_ok=True)
+    for how in ("geometric", "product"):
+        assert join(parts, how, weights) == pytest.approx(others, nan_ok=True)  # type: ignore[arg-type]

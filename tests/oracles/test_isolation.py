@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from molvae.core.errors import ConfigError, MoleculeError, OracleError
-from molvae.oracles import IsolatedOracle, ParallelOracle, oracle
+from molvae.oracles import IsolatedOracle, Oracle, ParallelOracle, Stacked, oracle
 from molvae.oracles.functions import FunctionOracle
 
 # Eleven jobs, after the table that shows ProcessPoolExecutor and joblib losing all of them. Molecule -> what happens.
@@ -94,6 +95,86 @@ def test_several_objectives() -> None:
     two = oracle(lambda smiles: (len(smiles), float("nan") if smiles == "C" else 1), n_objectives=2, isolate=False)
     np.testing.assert_array_equal(two(["CCO", "C", "bad"]), [[3, 1], [np.nan, np.nan], [np.nan, np.nan]])
     assert two([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("q", "answer", "expected"),
+    [
+        (1, [[1], [2], [3]], [1, 2, 3]),
+        (1, [[1, 2, 3]], [np.nan] * 3),
+        (2, [[1, 2], [3, 4], [5, 6]], [[1, 2], [3, 4], [5, 6]]),
+        (2, [[1, 3, 5], [2, 4, 6]], [[np.nan] * 2] * 3),  # transposed: not to be read as the one above
+        (2, [1, 2, 3, 4, 5, 6], [[np.nan] * 2] * 3),
+    ],
+)
+def test_answers_of_another_shape_are_failures(q: int, answer: list[object], expected: list[object]) -> None:
+    built = FunctionOracle(lambda smiles: answer, batch=True, n_objectives=q)
+    np.testing.assert_array_equal(built(["C", "CC", "CCC"]), expected)
+
+
+@pytest.mark.parametrize("answer", [1.0, [1.0], [[1.0]], np.float32(1)])
+def test_one_number_may_come_in_brackets(answer: object) -> None:
+    assert FunctionOracle(lambda smiles: answer)(["C"])[0] == 1
+
+
+def test_a_number_too_large_for_a_float_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    np.testing.assert_array_equal(FunctionOracle(lambda s: 10**400 if s == "C" else 1)(["C", "CC"]), [np.nan, 1])
+    assert "'C'" in caplog.text
+
+
+def docking(tmp_path: Path) -> tuple[Oracle, Path]:
+    """A desirability with a program that says its process id in a file and hangs."""
+    pid, script = tmp_path / "pid", tmp_path / "dock.py"
+    script.write_text(
+        f"import os, time\nopen({str(pid)!r} + '~', 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(pid)!r} + '~', {str(pid)!r})\ntime.sleep(1000)\n"
+    )
+    program = {"kind": "command", "command": [sys.executable, str(script)], "timeout_seconds": 500}
+    return oracle("desirability", terms=[{"component": program}]), pid
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.mark.integration
+def test_an_external_program_does_not_outlive_a_worker_that_overstays(tmp_path: Path) -> None:
+    inner, pid = docking(tmp_path)
+    with IsolatedOracle(Stacked([oracle("mw"), inner]), timeout_seconds=5) as scored:
+        assert np.isnan(scored(["CCO"])).all()
+        assert wait_until(lambda: not Path(f"/proc/{pid.read_text()}").exists())
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("isolated", [True, False])
+def test_closing_ends_the_external_program_of_a_call_under_way(tmp_path: Path, isolated: bool) -> None:
+    inner, pid = docking(tmp_path)
+    scored = IsolatedOracle(inner, timeout_seconds=500) if isolated else inner
+    call = threading.Thread(target=scored, args=(["CCO"],))
+    call.start()
+    assert wait_until(pid.exists)
+    scored.close()
+    call.join(30)
+    assert not call.is_alive()
+    assert wait_until(lambda: not Path(f"/proc/{pid.read_text()}").exists())
+
+
+@pytest.mark.integration
+def test_a_worker_that_does_not_hear_is_killed() -> None:
+    """As one that hangs in C code; what it holds is lost, but no one waits for it."""
+
+    def deaf(smiles: str) -> float:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        time.sleep(1000)
+        return 1.0
+
+    began = time.monotonic()
+    with oracle(deaf, timeout_seconds=0.5) as scored:
+        assert np.isnan(scored(["C"])[0])
+    assert time.monotonic() - began < 30
 
 
 def test_printing_does_not_disturb() -> None:

@@ -96,6 +96,8 @@ def test_direction() -> None:
         ("window", {"name": "logP", "low": 1}, "name: .*did you mean 'logp'"),
         ("desirability", {"terms": []}, "terms"),
         ("plogp_fitted", {"training": []}, "no molecule"),
+        ("plogp_fitted", {"training": "ZINC.smi"}, "expected a list of SMILES, got 'ZINC.smi'"),
+        ("plogp_fitted", {"training": 3}, "expected a list of SMILES, got 3"),
     ],
 )
 def test_mistakes_are_explained(name: str, parameters: dict, message: str) -> None:  # type: ignore[type-arg]

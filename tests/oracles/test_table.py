@@ -64,9 +64,17 @@ def test_a_column_of_the_oracle_s_name_is_not_overwritten(tmp_path: Path) -> Non
     assert rows(tmp_path / "out.csv")[0] == ["smiles", "qed", "qed_score"]
 
 
+def test_scoring_again_finds_a_free_name(tmp_path: Path) -> None:
+    (tmp_path / "0.csv").write_text("smiles,mw\nC,old\n")
+    for i in range(3):
+        score_file(oracle("mw"), tmp_path / f"{i}.csv", tmp_path / f"{i + 1}.csv")
+    assert rows(tmp_path / "3.csv")[0] == ["smiles", "mw", "mw_score", "mw_score_2", "mw_score_3"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
+        ("in.csv", b"smiles,id,id\nC,1,2\n", None, "in.csv: has two columns 'id'"),
         ("in.csv", b"id,smils\n1,C\n", "smiles", "columns are: id, smils.*did you mean 'smils'"),
         ("in.csv", b"a,b\n1,C\n", None, "no SMILES column"),
         ("in.csv", b"", None, "is empty"),

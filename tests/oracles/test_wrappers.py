@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from molvae.core.errors import BudgetExhausted, ConfigError, OracleError
 from molvae.oracles import BudgetedOracle, CachedOracle, ComponentOf, Stacked, oracle
-from molvae.oracles.oracle import FloatArray, Minimised, Oracle
+from molvae.oracles.oracle import FloatArray, Minimised, Oracle, distinct
 
 
 class Counting(Oracle):
@@ -27,6 +29,10 @@ class Counting(Oracle):
         return np.array([np.nan if each in self.fails else float(len(each)) for each in smiles])
 
 
+def named(name: str) -> Oracle:
+    return oracle(len, name=name, isolate=False)
+
+
 def test_cache_pays_once_for_a_molecule(tmp_path: Path) -> None:
     inner = Counting()
     with CachedOracle(inner, tmp_path / "deep" / "scores.sqlite") as cached:
@@ -35,7 +41,6 @@ def test_cache_pays_once_for_a_molecule(tmp_path: Path) -> None:
         assert inner.asked == ["CCO", "C"]  # canonical, each once
         np.testing.assert_array_equal(cached(["C", "OCC"]), [1, 3])
         assert inner.asked == ["CCO", "C"]
-        assert (cached.hits, cached.misses) == (2, 2)
 
 
 def test_cache_outlives_the_process_and_knows_parameters(tmp_path: Path) -> None:
@@ -94,6 +99,85 @@ def test_a_component_is_an_oracle() -> None:
     assert ComponentOf(joint, label).identity != ComponentOf(oracle("qed"), label).identity
     with pytest.raises(ConfigError, match=f"did you mean '{label}'"):
         ComponentOf(joint, label[:-1])(["CCO"])
+
+
+def test_an_oracle_without_components_is_said_to_be_one() -> None:
+    for inner in (Counting(), oracle(len, isolate=False), Stacked([Counting(), Counting()])):
+        with pytest.raises(ConfigError, match="has no component 'typo'; it reports none"):
+            ComponentOf(inner, "typo")(["CCO"])
+    assert np.isnan(ComponentOf(oracle("osimertinib_mpo"), "tpsa")(["bad"])).all()  # no molecule is no mistake
+
+
+def test_components_of_equal_names_are_told_apart() -> None:
+    logp, mw = ({"component": {"kind": "property", "name": name}} for name in ("logp", "mw"))
+    both = Stacked([oracle("desirability", terms=[logp]), oracle("desirability", terms=[mw, mw])])
+    parts = both.components(["CCO"])
+    assert [*parts] == ["desirability.logp", "desirability_2.mw", "desirability_2.mw_2"]
+    assert parts["desirability.logp"] == oracle("logp")(["CCO"])
+    limits = [{"kind": "substructures", "required": ["O"]}, {"kind": "substructures", "required": ["N"]}]
+    parts = oracle("desirability", terms=[logp], constraints=limits).components(["CCO", "bad"])
+    np.testing.assert_array_equal(parts["substructures"], [1, np.nan])
+    np.testing.assert_array_equal(parts["substructures_2"], [0, np.nan])
+
+
+def test_numbers_are_given_until_they_are_free() -> None:
+    assert distinct(["a", "a_2", "a", "a"]) == ["a", "a_2", "a_3", "a_4"]
+    assert Stacked([named("a"), named("a"), named("a_2")]).objectives == ("a", "a_2", "a_2_2")
+
+
+class Explained(Counting):
+    """Also says the number of carbons, and counts how often it is asked for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.explained: list[str] = []
+
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        self.explained += smiles
+        return {name: np.array([float(each.count(name)) for each in smiles]) for name in ("C", "O")}
+
+
+def test_cache_remembers_components(tmp_path: Path) -> None:
+    first, second = Explained(), Explained()
+    for inner, asked in ((first, ["CCO", "C"]), (second, [])):
+        with CachedOracle(inner, tmp_path / "s.sqlite") as cached:
+            both = Stacked([cached, ComponentOf(cached, "C"), ComponentOf(cached, "O")])
+            np.testing.assert_array_equal(
+                both(["OCC", "bad", "CCO", "C"]), [[3, 2, 1], [np.nan] * 3, [3, 2, 1], [1, 1, 0]]
+            )
+        assert inner.asked == inner.explained == asked  # canonical, once each, and never again
+
+
+def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
+    seen, script = tmp_path / "seen", tmp_path / "dock.py"
+    script.write_text(
+        f"import json, sys\nmolecules = sys.stdin.read().split()\nopen({str(seen)!r}, 'a').write(repr(molecules))\n"
+        "for s in molecules: print(json.dumps({'smiles': s, 'value': len(s)}))"
+    )
+    program = {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}
+    joint = oracle("desirability", terms=[{"component": program}])
+    with CachedOracle(joint, tmp_path / "s.sqlite") as cached:
+        both = Stacked([cached, ComponentOf(cached, "dock")])
+        for _ in range(2):
+            np.testing.assert_array_equal(both(["OCC", "C", "CC"]), [[3, 3], [1, 1], [2, 2]])
+    assert seen.read_text() == "['CCO', 'C', 'CC']"
+
+
+@pytest.mark.integration
+def test_processes_that_make_a_cache_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom molvae.oracles import CachedOracle, oracle\nqed = oracle('qed')\nprint(flush=True)\n"
+        "sys.stdin.readline()\nfor i in range(60):\n    CachedOracle(qed, f'{sys.argv[1]}/{i}.sqlite')(['C' * (i + 1)])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:  # all are ready: now they begin
+        process.stdin.close()
+    assert [process.stderr.read() for process in processes] == [""] * 4
+    assert [process.wait() for process in processes] == [0] * 4
 
 
 @pytest.mark.parametrize("content", [b"this is no database but a text " * 50, b"SQLite format 3\0" + b"\1" * 5000])
