@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from rdkit import Chem
 
+from molvae.chem.molecules import has_radicals
 from molvae.core.errors import ConfigError, MoleculeError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
@@ -51,7 +53,8 @@ class MoleculeVAE:
     """A `SequenceVAE` together with its tokenizer.
 
     Every method takes and gives plain SMILES and NumPy arrays; N molecules, Z latent dimensions. What is deterministic
-    does not depend on how molecules are batched. Randomness comes from `rng`, a seed or a `numpy.random.Generator`.
+    does not depend on how molecules are batched, up to rounding (2e-6 of a latent coordinate). Randomness comes from
+    `rng`, a seed or a `numpy.random.Generator`.
 
     Raises:
         ConfigError: the network is conditioned on properties, which no method here takes.
@@ -178,14 +181,18 @@ class MoleculeVAE:
         return z
 
     def sample(self, n: int, temperature: float | None = 1.0, top_p: float = 1.0, rng: Randomness = 0) -> list[str]:
-        """`n` molecules from the prior, repetitions included; fewer only if the model spells no molecules at all."""
+        """`n` molecules from the prior, repetitions included; fewer only if the model spells hardly any molecules.
+
+        Radicals are drawn again: the grammar of SELFIES allows them, and no molecule to train on had any.
+        """
         rng = np.random.default_rng(rng)
         found: list[str] = []
         for _ in range(ROUNDS):
             if len(found) >= n:
                 break
             z = self.prior(n - len(found), rng)
-            found += [s for s in self.decode(z, temperature, top_p, rng) if s is not None]
+            decoded = [s for s in self.decode(z, temperature, top_p, rng) if s is not None]
+            found += [s for s in decoded if not has_radicals(Chem.MolFromSmiles(s), s)]
         return found
 
     def interpolate(self, a: str, b: str, steps: int = 10) -> list[str | None]:

@@ -1,6 +1,7 @@
 """How many oracle calls does a search need on the RDKit-only tasks of PMO (Gao et al. 2022, arXiv:2206.12411)?
 
-    python -m pipelines.benchmark_pmo configs/pmo/default_1000.toml
+    python -m pipelines.benchmark_pmo
+    python -m pipelines.benchmark_pmo --budget 1000 --seeds 0
     python -m pipelines.benchmark_pmo configs/pmo/peers_500.toml --tasks qed median1 --seeds 0 --processes 2
     python -m pipelines.benchmark_pmo configs/pmo/peers_500.toml --table-only
 
@@ -38,6 +39,7 @@ from pipelines.pmo.results import Row, add_row, read_rows
 from pipelines.pmo.study import Job, Study
 from pipelines.pmo.tables import Results, published, report
 
+STUDY = Path("configs/pmo/default_1000.toml")
 RESULTS = Path("data/results")
 RUNS = Path("runs/pmo")
 CHANGING = ("set", "start", "n_start")  # options that make other searches of those that the study names
@@ -47,7 +49,7 @@ NARROWING = ("tasks", "methods", "seeds", "budget", *CHANGING)
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("study", type=Path, metavar="CONFIG", help="a file of configs/pmo")
+    found.add_argument("study", type=Path, metavar="CONFIG", nargs="?", default=STUDY, help=f"default: {STUDY}")
     found.add_argument("--tasks", nargs="+", metavar="TASK", help="only these")
     found.add_argument("--methods", nargs="+", metavar="NAME", help="only these of the study")
     found.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="these instead of the study's")

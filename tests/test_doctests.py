@@ -1,4 +1,4 @@
-"""The examples in the docstrings of chem and oracles."""
+"""The examples in docstrings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("chem", "oracles")
+PACKAGES = ("core", "chem", "tokens", "data", "oracles")
 MODULES = sorted(
     f"molvae.{package}.{path.stem}"
     for package in PACKAGES
-    for path in (Path(__file__).parents[2] / "molvae" / package).glob("*.py")
+    for path in (Path(__file__).parents[1] / "molvae" / package).glob("*.py")
     if path.stem not in ("__init__", "worker")
 )
 

@@ -256,6 +256,11 @@ def test_samples_are_molecules(tiny_vae: MoleculeVAE) -> None:
     assert all(molecule == canonical(molecule) for molecule in found)
 
 
+def test_samples_are_no_radicals(tiny_vae: MoleculeVAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_vae, "decode", lambda z, *_: ["CCO", "C[CH]C", "[NH3+]C", None][: len(z)])
+    assert set(tiny_vae.sample(9)) == {"CCO", "[NH3+]C"}
+
+
 # --- from molecule to molecule ----------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,11 @@ def parse(smiles: str) -> Chem.Mol | None:
     return mol if mol is not None and mol.GetNumAtoms() > 0 else None
 
 
+def has_radicals(mol: Chem.Mol, smiles: str) -> bool:
+    """Whether an atom of `mol`, parsed from `smiles`, has unpaired electrons; SMILES say so in brackets only."""
+    return "[" in smiles and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+
+
 def canonical(smiles: str) -> str | None:
     """Canonical isomeric SMILES, or None where `smiles` is invalid.
 
@@ -56,11 +61,13 @@ class Standardiser:
         """Canonical SMILES of the standardised molecule.
 
         Raises:
-            MoleculeError: the string is no valid SMILES, or is a mixture where mixtures are refused.
+            MoleculeError: the string is no valid SMILES, is too long, or is a mixture where mixtures are refused.
         """
         mol = parse(smiles)
         if mol is None:
-            raise MoleculeError(smiles, "not a valid SMILES")
+            too_long = isinstance(smiles, str) and len(smiles) > MAX_SMILES_CHARACTERS
+            long = f"longer than {MAX_SMILES_CHARACTERS:,} characters"
+            raise MoleculeError(smiles, long if too_long else "not a valid SMILES")
         if len(Chem.GetMolFrags(mol)) > 1:
             if self.fragments == "reject":
                 raise MoleculeError(smiles, "several fragments (set fragments = 'largest' to keep the largest)")

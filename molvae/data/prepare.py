@@ -3,7 +3,8 @@
 1. chunks: rows are read as a stream, and worker processes parse, standardise, filter, split and tokenise them;
 2. duplicates: equal canonical SMILES are found by partitions on disk; the first in the input stays;
 3. vocabulary: the tokens of the train split, or the given vocabulary of an existing model;
-4. shards: ids of the known tokens, one pair of files for each split; every row left out goes to `dropped.csv`.
+4. shards: ids of the known tokens, one pair of files for each split; every row left out goes to `dropped.csv`,
+   the counts to `metrics.json`.
 
 Memory depends on the chunk size and not on the input. Step 1 is where the time goes: its chunks stay on disk until all
 is done, so the same command takes up a run that was killed. The result depends on the input and the settings only.
@@ -23,7 +24,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from molvae.chem.molecules import Standardiser
-from molvae.core.config import Spec
+from molvae.core.config import Spec, dump_config
 from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import exclusive, read_json, sha256_file, write_json
 from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
@@ -37,6 +38,7 @@ from molvae.tokens.tokenizer import Tokenizer, default_constraints
 
 log = logging.getLogger("molvae")
 
+CONFIG, METRICS = "config.resolved.toml", "metrics.json"
 WORK = ".prepare"  # chunks of an unfinished run, inside the output directory
 ROWS_PER_CHUNK = 2000
 
@@ -131,15 +133,18 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     for path in config.inputs:
         check_columns(path, columns)
     tokenizer = _given_tokenizer(config)
+    if tokenizer is not None:
+        config = config.model_copy(update=_made_with(tokenizer))
     settings = _settings(config, tokenizer)
     if _already_done(config, settings):
         log.info("%s is already prepared", config.output)
         return read_report(config.output)
     with exclusive(config.output), StopFlag() as stop:
+        dump_config(config, config.output / CONFIG)
         run = _Run.open(config.output / WORK, settings)
         _make_chunks(config, tokenizer, columns, run, stop)
         result = _assemble(config, tokenizer, run, stop)
-        _write_manifest(config, settings, result, run.seconds)
+        _write_results(config, settings, result, run.seconds)
         shutil.rmtree(run.directory)
     return read_report(config.output)
 
@@ -172,19 +177,22 @@ def _given_tokenizer(config: PrepareConfig) -> Tokenizer | None:
         return None
     path = config.vocabulary / "vocabulary.json" if config.vocabulary.is_dir() else config.vocabulary
     tokenizer = Tokenizer.load(path)
-    given = {"max_length": tokenizer.max_length, **asdict(tokenizer.standardiser)}
-    wrong = [f"{n} = {getattr(config, n)!r}, but {path} was made with {v!r}" for n, v in given.items()
+    wrong = [f"{n} = {getattr(config, n)!r}, but {path} was made with {v!r}" for n, v in _made_with(tokenizer).items()
              if n in config.model_fields_set and getattr(config, n) != v]  # fmt: skip
     if wrong:
         raise ConfigError("\n".join([*wrong, "leave these out to take over what the vocabulary was made with"]))
     return tokenizer
 
 
+def _made_with(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings that a given vocabulary decides."""
+    return {"max_length": tokenizer.max_length, **asdict(tokenizer.standardiser)}
+
+
 def _settings(config: PrepareConfig, tokenizer: Tokenizer | None) -> dict[str, Any]:
     """All that the result depends on, as JSON."""
     settings = config.model_dump(mode="json", exclude={"inputs", "output", "workers", "overwrite", "vocabulary"})
     if tokenizer is not None:
-        settings |= {"max_length": tokenizer.max_length, **asdict(tokenizer.standardiser)}
         settings["vocabulary"] = tokenizer.vocabulary.sha256
         settings["constraints"] = tokenizer.constraints
     settings["inputs"] = [sha256_file(path) for path in config.inputs]
@@ -209,7 +217,7 @@ def _already_done(config: PrepareConfig, settings: dict[str, Any]) -> bool:
             "choose another output, or allow it to be overwritten (overwrite = true, --overwrite)"
         )
     (config.output / "manifest.json").unlink()  # first: without it the directory is not taken for prepared
-    for pattern in ("*.tokens.npy", "*.offsets.npy", "*.properties.npy", "vocabulary.json", "dropped.csv"):
+    for pattern in ("*.tokens.npy", "*.offsets.npy", "*.properties.npy", "vocabulary.json", "dropped.csv", METRICS):
         for path in config.output.glob(pattern):
             path.unlink()
     return False
@@ -327,12 +335,11 @@ def _names(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def _recipe(config: PrepareConfig, tokenizer: Tokenizer | None) -> Recipe:
-    own = Standardiser(config.charges, config.fragments, config.stereo)
     return Recipe(
-        standardiser=tokenizer.standardiser if tokenizer else own,
+        standardiser=Standardiser(config.charges, config.fragments, config.stereo),
         constraints=tokenizer.constraints if tokenizer else default_constraints(),
         split=config.split,
-        max_length=tokenizer.max_length if tokenizer else config.max_length,
+        max_length=config.max_length,
         elements=None if config.elements is None else frozenset(config.elements),
         min_heavy_atoms=config.min_heavy_atoms,
         max_heavy_atoms=config.max_heavy_atoms,
@@ -340,8 +347,19 @@ def _recipe(config: PrepareConfig, tokenizer: Tokenizer | None) -> Recipe:
     )
 
 
-def _write_manifest(config: PrepareConfig, settings: dict[str, Any], result: Assembled, seconds: float) -> None:
+def _write_results(config: PrepareConfig, settings: dict[str, Any], result: Assembled, seconds: float) -> None:
+    """The counts, and last the manifest, with which the directory is wholly prepared."""
     tokenizer = result.tokenizer
+    counts = {
+        "n_rows": result.n_rows,
+        "splits": result.splits,
+        "tokens": result.tokens,
+        "longest": result.longest,
+        "dropped": result.dropped,
+        "unknown_tokens": result.unknown_tokens,
+        "vocabulary_size": len(tokenizer.vocabulary),
+    }
+    write_json(config.output / METRICS, counts)
     write_manifest(
         config.output,
         kind="prepare",
@@ -349,13 +367,7 @@ def _write_manifest(config: PrepareConfig, settings: dict[str, Any], result: Ass
         seed=getattr(config.split, "seed", None),
         device="cpu",
         seconds=seconds,
-        n_rows=result.n_rows,
-        splits=result.splits,
-        tokens=result.tokens,
-        longest=result.longest,
-        dropped=result.dropped,
-        unknown_tokens=result.unknown_tokens,
-        vocabulary_size=len(tokenizer.vocabulary),
+        **counts,
         vocabulary_sha256=tokenizer.vocabulary.sha256,
         max_length=tokenizer.max_length,
         properties=list(config.properties),

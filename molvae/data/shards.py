@@ -1,8 +1,9 @@
 """Prepared molecules on disk: token ids of all molecules end to end, read through a memory map.
 
 A prepared directory holds, for each split, `SPLIT.tokens.npy` (all ids concatenated, each molecule ending with EOS) and
-`SPLIT.offsets.npy` (N + 1 positions), optionally `SPLIT.properties.npy` (N, P), and once `manifest.json` and
-`vocabulary.json`. Nothing here needs RDKit or selfies, so a bare GPU node can train from it.
+`SPLIT.offsets.npy` (N + 1 positions), optionally `SPLIT.properties.npy` (N, P), and once `vocabulary.json`,
+`config.resolved.toml`, `metrics.json` and, written last, `manifest.json`. Nothing here needs RDKit or selfies, so a
+bare GPU node can train from it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
-from molvae.chem.molecules import canonical, parse
+from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.core.errors import DataError
 from molvae.search.proposals import Candidate
 
@@ -198,8 +198,3 @@ def sift(
         if smiles not in found and not known(smiles) and accept(mol):
             found[smiles] = (Candidate(smiles, candidate.origin), mol)
     return [c for c, _ in found.values()], [m for _, m in found.values()]
-
-
-def has_radicals(mol: Chem.Mol, smiles: str) -> bool:
-    """Whether an atom of `mol`, parsed from `smiles`, has unpaired electrons; SMILES say so in brackets only."""
-    return "[" in smiles and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())

@@ -117,8 +117,8 @@ class Ledger:
         if search is not None:
             if self._study.user_attrs.get("search", search) != search:
                 raise DataError(
-                    f"{self.path} records another search: of another oracle, or with another seed, start, method, "
-                    "constraints, data or batch size; choose another file"
+                    f"{self.path} records another search: of another oracle, or with another seed, method, batch size, "
+                    "constraints, or contents of the files or the model it began with; choose another place, or --fresh"
                 )
             about = {**(about or {}), "search": search}
         for key, value in (about or {}).items():

@@ -1,4 +1,4 @@
-"""How fast a search finds good molecules."""
+"""How fast a search finds good molecules, and how good they are in the end."""
 
 from __future__ import annotations
 
@@ -35,3 +35,17 @@ def auc_top(values: Sequence[float], k: int = 10, budget: int = 10_000, every: i
     if finish and n < budget:
         area += (budget - n) * last
     return area / budget
+
+
+def guacamol_score(values: Sequence[float], top: Sequence[int]) -> float:
+    """Mean over the k in `top` of the mean of the k best scores: the metric of GuacaMol.
+
+    Brown et al. 2019, exactly as computed by `compute_global_score` of guacamol: molecules that are missing from the k
+    best count as 0.
+
+    Args:
+        values: scores of the molecules proposed in the end, distinct without stereo as GuacaMol asks; NaN counts as 0.
+        top: the k of the task, see `molvae.oracles.guacamol.TOP_K`.
+    """
+    best = np.sort(np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.0))[::-1]
+    return float(np.mean([best[:k].sum() / k for k in top]))

@@ -18,7 +18,7 @@ from molvae.chem.descriptors import sa_score
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
-from molvae.core.runtime import StopFlag, progress, write_manifest
+from molvae.core.runtime import StopFlag, fingerprint, progress, write_manifest
 from molvae.oracles.oracle import Oracle
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.ask_tell import Search
@@ -154,7 +154,9 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         start = start_molecules(spec.start, model, config.seed) if given else []
         search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start, measured)
         about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
-        ledger = Ledger(run_dir / JOURNAL, about, spec.pictures, oracle.objectives)
+        inputs = _inputs(config, model is not None)
+        contents = sha256_text(json.dumps({name: fingerprint(path) for name, path in inputs.items()}))
+        ledger = Ledger(run_dir / JOURNAL, about, spec.pictures, oracle.objectives, contents)
         spent = sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
         with told, progress(spec.budget, "search", "calls") as bar:
@@ -173,7 +175,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
             else:
                 result = run_search(search, told, ledger, windows=rules.windows, batch_growth=spec.batch_growth, **how)
         seconds = before + time.perf_counter() - began
-        _write_outputs(config, run_dir, result, oracle, model, seconds, measured)
+        _write_outputs(config, run_dir, result, oracle, model, seconds, measured, inputs)
     if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     return result
@@ -321,6 +323,7 @@ def _write_outputs(
     model: LatentModel | None,
     seconds: float,
     measured: Measurements | None,
+    inputs: dict[str, Path],
 ) -> None:
     """Everything a run leaves beside its ledger; also after an interruption."""
     write_molecules(result, oracle, run_dir, config.search.constraints)
@@ -329,15 +332,12 @@ def _write_outputs(
         latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
     metrics = metrics_of(result, config.search.budget, oracle.objectives, config.search.reference)
     write_json(run_dir / "metrics.json", metrics | {"seconds": round(seconds, 3)})
-    data = None if config.search.data is None else config.search.data.file
-    library = None if config.search.library is None else config.search.library.file
-    files = {"start": config.search.start.file, "library": library, "data": data}
     if measured is not None:
         write_rejected(measured, run_dir / REJECTED)
     write_manifest(
         run_dir,
         kind="optimise",
-        inputs={name: file for name, file in files.items() if file is not None},
+        inputs=inputs,
         seed=config.seed,
         device=config.device,
         seconds=seconds,
@@ -346,6 +346,20 @@ def _write_outputs(
         citations=_citations(config, oracle),
         **({} if measured is None else {"measured": measured.summary}),
     )
+
+
+def _inputs(config: OptimiseConfig, with_model: bool) -> dict[str, Path]:
+    """The files and the model that a search begins with."""
+    from molvae.model.checkpoint import model_directory
+
+    spec = config.search
+    files = {
+        "start": spec.start.file,
+        "library": None if spec.library is None else spec.library.file,
+        "data": None if spec.data is None else spec.data.file,
+        "weights": model_directory(config.weights) if with_model else None,
+    }
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def _citations(config: OptimiseConfig, oracle: Oracle) -> list[str]:

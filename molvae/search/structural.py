@@ -14,6 +14,7 @@ from molvae.search.graph_crossover import crossover
 from molvae.search.graph_moves import mutate
 from molvae.search.graphs import editable
 from molvae.search.proposals import Candidate, Parents, Proposer
+from molvae.tokens.tokenizer import default_constraints, pin
 
 CITATION = (
     "Jensen 2019, doi:10.1039/C8SC05372C (graph genetic algorithm); "
@@ -127,6 +128,7 @@ def _edit(symbols: list[str], alphabet: tuple[str, ...], rng: np.random.Generato
 
 
 def _decoded(symbols: list[str], origin: str) -> list[Candidate]:
+    pin(default_constraints())
     smiles = selfies.decoder("".join(symbols))
     return [Candidate(smiles, origin)] if smiles and "." not in smiles else []
 
@@ -134,6 +136,7 @@ def _decoded(symbols: list[str], origin: str) -> list[Candidate]:
 @lru_cache(maxsize=4096)
 def _symbols(smiles: str) -> tuple[str, ...]:
     """SELFIES symbols of a canonical SMILES; none where SELFIES cannot express it."""
+    pin(default_constraints())
     try:
         return tuple(selfies.split_selfies(selfies.encoder(smiles)))
     except selfies.EncoderError:
@@ -143,6 +146,7 @@ def _symbols(smiles: str) -> tuple[str, ...]:
 def _alphabet() -> tuple[str, ...]:
     """The semantically robust alphabet without ions and exotic elements, in sorted order."""
     common = {"C", "N", "O", "F", "S", "Cl", "Br"}
+    pin(default_constraints())
     symbols = selfies.get_semantic_robust_alphabet()
     kept = [s for s in symbols if "Ring" in s or "Branch" in s or s.strip("[]=#") in common]
     return tuple(sorted(kept))

@@ -30,7 +30,7 @@ def to_symbols(smiles: str, constraints: dict[str, int]) -> list[str]:
     Raises:
         MoleculeError: SELFIES cannot express the molecule, or expresses another one (the round trip is checked).
     """
-    _pin(constraints)
+    pin(constraints)
     try:
         text = selfies.encoder(smiles)
     except selfies.EncoderError as error:
@@ -40,8 +40,8 @@ def to_symbols(smiles: str, constraints: dict[str, int]) -> list[str]:
     return list(selfies.split_selfies(text))
 
 
-def _pin(constraints: dict[str, int]) -> None:
-    """Make the module-global SELFIES constraints ours; another library may have changed them since."""
+def pin(constraints: dict[str, int]) -> None:
+    """Make the module-global SELFIES constraints these; another library may have changed them since."""
     if selfies.get_semantic_constraints() != constraints:
         selfies.set_semantic_constraints(constraints)
 
@@ -55,6 +55,10 @@ class Tokenizer:
         max_length: longest sequence allowed, the end token included.
         standardiser: applied before encoding.
         constraints: SELFIES bond capacities; they belong to the model, since decoding depends on them.
+
+    >>> tokenizer = Tokenizer(Vocabulary.from_symbols(["[C]", "[O]"]), max_length=10)
+    >>> tokenizer.encode("OCC").tolist(), tokenizer.decode([3, 3, 4, 2])
+    ([3, 3, 4, 2], 'CCO')
     """
 
     vocabulary: Vocabulary
@@ -87,7 +91,7 @@ class Tokenizer:
                 break
             if i not in (PAD, BOS):
                 symbols.append(self.vocabulary.tokens[i])
-        _pin(self.constraints)
+        pin(self.constraints)
         return canonical(selfies.decoder("".join(symbols)))
 
     def save(self, path: str | Path) -> None:

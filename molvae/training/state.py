@@ -83,6 +83,7 @@ class TrainState:
         step: optimiser steps done.
         seconds: wall time spent so far, over all parts of the run.
         world_size: processes that train together; the steps of an epoch depend on it.
+        data_sha256: see `resume.data_sha256`.
         guard: holds the state that a failed step goes back to.
     """
 
@@ -91,6 +92,7 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     world_size: int = 1
+    data_sha256: str = ""
     guard: NanGuard = field(default_factory=NanGuard)
 
     def save(self, path: Path) -> None:
@@ -101,6 +103,7 @@ class TrainState:
             "step": self.step,
             "seconds": self.seconds,
             "world_size": self.world_size,
+            "data_sha256": self.data_sha256,
             "failures": self.guard.failures,
             "good": self.guard.good,
         }
@@ -122,6 +125,7 @@ class TrainState:
             self.optimiser.load_state_dict(value["optimiser"])
             self.step, self.seconds = int(value["step"]), float(value["seconds"])
             self.world_size = int(value.get("world_size", self.world_size))  # files of older versions have none
+            self.data_sha256 = str(value.get("data_sha256", self.data_sha256))  # nor this
             self.guard.failures, self.guard.good = int(value.get("failures", 0)), value.get("good", {})
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, UnpicklingError) as error:
             raise CheckpointError(f"{path}: cannot resume from it ({error}); start again with --fresh") from error

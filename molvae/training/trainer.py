@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
-from molvae.core.errors import ConfigError, DataError, Interrupted
+from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted
 from molvae.core.files import append_event, exclusive, read_json, write_json
 from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
@@ -36,6 +36,7 @@ from molvae.model.objective import LossTerms, collapse_warning
 from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.training.config import TrainConfig
 from molvae.training.hardware import Hardware, leave_the_others, set_up
+from molvae.training.resume import check_data, check_processes, check_settings, data_sha256
 from molvae.training.state import TrainState, build_optimiser, learning_rate
 from molvae.training.validation import validate
 
@@ -46,7 +47,6 @@ METRICS, MANIFEST = "metrics.json", "manifest.json"
 RESULTS = (METRICS, MANIFEST, *(f"{MODEL}/{name}" for name in (DESCRIPTION, WEIGHTS, VOCABULARY)))
 LOG_EVERY_STEPS = 20
 SEEDS = 2**64  # what torch's generators take
-MAY_CHANGE = {"threads", "checkpoint_minutes", "tensorboard", "device", "validation"}
 
 
 def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path:
@@ -113,7 +113,7 @@ class Run:
     def __init__(self, config: TrainConfig, directory: Path, fresh: bool, hardware: Hardware) -> None:
         self.config, self.directory, self.hardware = config, directory, hardware
         self.data = Path(config.data)
-        read_manifest(self.data)
+        manifest = read_manifest(self.data)
         n_tokens = len(_tokens(self.data / VOCABULARY))
         self.valid = _open_split(self.data, "valid", config.model.condition_dim)
         self.loader = BatchLoader(
@@ -125,11 +125,11 @@ class Run:
             pin_memory=self.hardware.device.type == "cuda",
         )
         self.n_steps = config.optimiser.epochs * len(self.loader)
-        torch.manual_seed(config.seed % SEEDS)  # initial weights; the process belongs to this run
-        self.model = SequenceVAE(config.model, n_tokens).to(self.hardware.device)
+        self.model = _new_model(config.model, n_tokens, config.seed).to(self.hardware.device)
         self.model.low_precision = self.hardware.low_precision
         optimiser = build_optimiser(self.model, config.optimiser)
-        self.state = TrainState(self.model, optimiser, world_size=hardware.world_size)
+        data = data_sha256(manifest)
+        self.state = TrainState(self.model, optimiser, world_size=hardware.world_size, data_sha256=data)
         wanted = config.tensorboard and self.hardware.is_main
         self.tensorboard: Any = _summary_writer(directory) if wanted else None
         self._open_directory(fresh)
@@ -137,10 +137,12 @@ class Run:
     def _open_directory(self, fresh: bool) -> None:
         state, config = self.directory / RESUME, self.directory / CONFIG
         if not fresh and state.exists() and config.exists():
-            _check_same(load_config(config, TrainConfig), self.config, self.directory)
+            check_settings(load_config(config, TrainConfig), self.config, self.directory)
             _check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
+            data = self.state.data_sha256
             self.state.load(state, self.hardware.device)
-            _check_processes(self.state.world_size, self.hardware.world_size, self.directory)
+            check_data(self.state.data_sha256, data, self.data, self.directory)
+            check_processes(self.state.world_size, self.hardware.world_size, self.directory)
             if self.hardware.is_main:
                 log.info("resuming %s at step %d of %d", self.directory, self.state.step, self.n_steps)
         else:
@@ -275,11 +277,26 @@ class Run:
         write_manifest(
             self.directory,
             kind="train",
-            inputs={"data": self.data},
+            inputs=self._inputs(),
             seed=self.config.seed,
             device=str(self.hardware.device),
             seconds=self.state.seconds,
         )
+
+    def _inputs(self) -> dict[str, Path]:
+        """The data and, if they are still there, the weights that the run began with."""
+        inputs = {"data": self.data}
+        if self.config.initial is not None:
+            with suppress(CheckpointError):
+                inputs["initial"] = model_directory(self.config.initial)
+        return inputs
+
+
+def _new_model(spec: VAESpec, n_tokens: int, seed: int) -> SequenceVAE:
+    """A model whose weights the seed decides; torch's global generator, which draws them, is left as it was."""
+    with torch.random.fork_rng(devices=[]):  # modules are made on the CPU
+        torch.random.default_generator.manual_seed(seed % SEEDS)
+        return SequenceVAE(spec, n_tokens)
 
 
 def _begin_with(model: SequenceVAE, directory: Path, data: Path) -> None:
@@ -289,7 +306,8 @@ def _begin_with(model: SequenceVAE, directory: Path, data: Path) -> None:
         CheckpointError: there is no such model.
         ConfigError: it was made for other tokens than those of the data, or has other sizes.
     """
-    given, _ = load_checkpoint(directory)
+    with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
+        given, _ = load_checkpoint(directory)
     if _tokens(directory / VOCABULARY) != _tokens(data / VOCABULARY):
         raise ConfigError(
             f"{directory} knows other tokens than {data}; prepare the data with those of the model: "
@@ -345,35 +363,6 @@ def _open_split(directory: Path, split: str, condition_dim: int) -> TokenShards:
             f"{directory}: split {split!r} has molecules without a property; leave them out or fill them in"
         )
     return shards
-
-
-def _check_same(old: TrainConfig, new: TrainConfig, directory: Path) -> None:
-    """Refuse to resume a run with another configuration, but for what does not change what is learnt so far."""
-    before, after = (_flat(c.model_dump(exclude=MAY_CHANGE)) for c in (old, new))
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "optimiser.epochs"]
-    if changed:
-        listed = ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
-        raise ConfigError(
-            f"{directory} holds a run with other settings ({listed}); take them back, choose another run "
-            "directory, or start again with --fresh"
-        )
-
-
-def _check_processes(before: int, now: int, directory: Path) -> None:
-    """Refuse to resume with another number of processes: the same step would stand elsewhere in another epoch."""
-    if before != now:
-        raise ConfigError(
-            f"{directory} holds a run of {before} process(es), not {now}; start as many as before "
-            "(torchrun --nproc_per_node), choose another run directory, or start again with --fresh"
-        )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

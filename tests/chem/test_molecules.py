@@ -24,6 +24,11 @@ def test_invalid_is_none(smiles: str) -> None:
     assert canonical(smiles) is None
 
 
+def test_what_is_too_long_is_said_to_be() -> None:
+    with pytest.raises(MoleculeError, match="longer than 5,000 characters"):
+        Standardiser()("C" * (MAX_SMILES_CHARACTERS + 1))
+
+
 @pytest.mark.parametrize("value", [None, 1.5, float("nan"), b"C", ["C"]])
 def test_what_is_no_text_is_none(value: object) -> None:
     assert parse(value) is None  # type: ignore[arg-type]  # a column of a table holds such things

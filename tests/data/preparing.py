@@ -35,10 +35,9 @@ def dropped(directory: Path) -> list[tuple[str, ...]]:
 
 
 def contents(directory: Path) -> dict[str, Any]:
-    """Everything but when and how long."""
-    files: dict[str, Any] = {
-        path.name: path.read_bytes() for path in directory.iterdir() if path.name != "manifest.json"
-    }
+    """Everything but when, how long and where."""
+    elsewhere = ("manifest.json", "config.resolved.toml")
+    files: dict[str, Any] = {path.name: path.read_bytes() for path in directory.iterdir() if path.name not in elsewhere}
     volatile = ("finished", "seconds", "command", "inputs")
     files["manifest"] = {k: v for k, v in read_json(directory / "manifest.json").items() if k not in volatile}
     return files

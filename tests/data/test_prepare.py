@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from molvae.core.config import parse_config
+from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
-from molvae.data.prepare import PrepareConfig, read_report
+from molvae.core.runtime import fingerprint
+from molvae.data.prepare import PrepareConfig, prepare, read_report
 from molvae.data.shards import TokenShards
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit
 from molvae.tokens.tokenizer import Tokenizer
@@ -179,6 +180,29 @@ def test_same_command_again_does_nothing(tmp_path: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == times
 
 
+def test_what_was_asked_for_and_the_counts_lie_beside_the_data(tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("CCO\nCCC\nC(\n")
+    run(tmp_path / "in.smi", tmp_path / "a", split=SingleSplit(), max_length=30, stereo="drop")
+    run(tmp_path / "in.smi", tmp_path / "b", split=SingleSplit(), vocabulary=tmp_path / "a")
+    config = load_config(tmp_path / "b" / "config.resolved.toml", PrepareConfig)
+    assert (config.max_length, config.stereo) == (30, "drop"), "taken over from the vocabulary"
+    assert prepare(config) == read_report(tmp_path / "b"), "the same command again"
+    metrics, manifest = (read_json(tmp_path / "b" / name) for name in ("metrics.json", "manifest.json"))
+    assert metrics["splits"] == {"train": 2}
+    assert metrics["dropped"] == {"not a valid SMILES": 1}
+    assert metrics == {name: manifest[name] for name in metrics}
+
+
+def test_what_an_older_version_prepared_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("CCO\nCCC\n")
+    report = run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit())
+    for name in ("config.resolved.toml", "metrics.json"):
+        (tmp_path / "out" / name).unlink()
+    before = fingerprint(tmp_path / "out")
+    assert run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit()) == report
+    assert fingerprint(tmp_path / "out") == before
+
+
 def test_other_settings_are_refused_unless_allowed(tmp_path: Path) -> None:
     (tmp_path / "in.smi").write_text("CCO\nCCC\n")
     run(tmp_path / "in.smi", tmp_path / "out", split=SingleSplit())
@@ -188,6 +212,8 @@ def test_other_settings_are_refused_unless_allowed(tmp_path: Path) -> None:
                  overwrite=True)  # fmt: skip
     assert report.splits == {"test": 2}
     assert not list((tmp_path / "out").glob("train*"))
+    assert load_config(tmp_path / "out" / "config.resolved.toml", PrepareConfig).split == SingleSplit(name="test")
+    assert read_json(tmp_path / "out" / "metrics.json")["splits"] == {"test": 2}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem
 
 from molvae.oracles import PMO_TASKS, list_oracles, oracle
-from molvae.oracles.guacamol import TARGETS, TASKS
+from molvae.oracles.guacamol import TARGETS, TASKS, TOP_K
 from molvae.oracles.objective import MoleculeOracle, Objective
 from molvae.oracles.parsed import ParsedMolecule
 from molvae.oracles.properties import PROPERTIES
@@ -119,3 +119,20 @@ def test_components_explain_the_score() -> None:
 def test_tasks_survive_a_round_trip_through_plain_data() -> None:
     for name, build in TASKS.items():
         assert Objective.model_validate(build().model_dump(mode="json")) == build(), name
+
+
+def test_every_task_says_how_many_of_the_best_count() -> None:
+    assert set(TOP_K) == set(TASKS)
+    others = {name: top for name, top in TOP_K.items() if top != (1, 10, 100)}
+    assert others == {
+        f"{prefix}{name}": (k,)
+        for prefix, isomers, small in (("", "isomers_", "isomers_"), ("guacamol_", "", "trivial_"))
+        for name, k in {
+            "celecoxib_rediscovery": 1,
+            "troglitazone_rediscovery": 1,
+            "thiothixene_rediscovery": 1,
+            f"{isomers}c11h24": 159,
+            f"{small}c7h8n2o2": 100,
+            f"{isomers}c9h10n2o2pf2cl": 250,
+        }.items()
+    }

@@ -1,4 +1,4 @@
-"""The PMO metric against the values of the original implementation."""
+"""The metrics of PMO and GuacaMol against the values of the original implementations."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molvae.search.metrics import auc_top
+from molvae.search.metrics import auc_top, guacamol_score
 
 
 def test_equals_the_original_implementation(shared: Path) -> None:
@@ -27,3 +27,15 @@ def test_failed_molecules_count_as_nothing() -> None:
     assert auc_top([np.nan] * 50, budget=100) == 0.0
     assert auc_top([], budget=100) == 0.0
     assert auc_top([1.0, np.nan], k=1, budget=100) == auc_top([1.0, 0.0], k=1, budget=100)
+
+
+def test_guacamols_score_equals_the_original_implementation(shared: Path) -> None:
+    cases = json.loads((shared / "reference" / "pmo_auc_reference.json").read_text())["guacamol_global_score"]
+    assert len(cases) == 3
+    for case in cases:
+        assert guacamol_score(case["scores"], case["top_counts"]) == pytest.approx(case["global_score"], abs=1e-12)
+
+
+def test_molecules_that_are_missing_from_the_best_count_as_nothing() -> None:
+    assert guacamol_score([], (1, 10)) == 0.0
+    assert guacamol_score([np.nan, 0.5, 1.0], (1, 2, 4)) == pytest.approx((1 + 0.75 + 0.375) / 3)

@@ -184,6 +184,17 @@ def test_a_run_leaves_all_it_should(tmp_path: Path) -> None:
     assert load_config(tmp_path / "run" / "config.resolved.toml", OptimiseConfig) == spec
 
 
+def test_a_run_does_not_go_on_with_other_molecules_than_it_began_with(tmp_path: Path) -> None:
+    file = tmp_path / "start.csv"
+    file.write_text("smiles\n" + "\n".join(MOLECULES[:8]))
+    spec = config(tmp_path, budget=5, start={"file": file})
+    run(spec, tmp_path / "run")
+    file.write_text("smiles\n" + "\n".join(MOLECULES[1:9]))
+    with pytest.raises(DataError, match="contents of the files"):
+        run(spec, tmp_path / "run")
+    assert len(run(spec, tmp_path / "run", fresh=True).smiles) == 5
+
+
 def test_a_run_names_the_papers_of_its_method(tmp_path: Path) -> None:
     spec = config(tmp_path).model_copy(update={"method": EvolutionSpec(population=6)})
     run(spec, tmp_path / "run")

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import selfies
 from rdkit import Chem
 from search_molecules import MOLECULES
 
 from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
+from molvae.search import structural
 from molvae.search.ask_tell import Search
 from molvae.search.bayesian import BayesianSearch, InnerSearch
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
@@ -33,6 +35,7 @@ from molvae.search.specs import (
     StochasticDecodingSpec,
     ThompsonSpec,
 )
+from molvae.search.structural import SelfiesCrossover, SelfiesEdits
 
 INNER = InnerSpec(generations=2, candidates=8, immigrants=5)
 STRUCTURAL = (GraphMutationSpec(), GraphCrossoverSpec())
@@ -229,6 +232,18 @@ def test_latent_proposals_without_a_model_are_refused() -> None:
     with pytest.raises(ConfigError, match="need a model"):
         BayesianSpec().build(Setting())
     assert not BayesianSpec(proposers=STRUCTURAL).needs_model
+
+
+@pytest.mark.parametrize("proposer", [SelfiesEdits(), SelfiesCrossover()])
+def test_selfies_are_read_and_written_by_constraints_of_our_own(proposer: Proposer) -> None:
+    parents = Parents(("CS(=O)(=O)Nc1ccccc1", "CCOC(=O)CP(=O)(O)O"))
+    before = proposer.propose(parents, 30, np.random.default_rng(0))
+    structural._symbols.cache_clear()
+    selfies.set_semantic_constraints("octet_rule")
+    try:
+        assert proposer.propose(parents, 30, np.random.default_rng(0)) == before
+    finally:
+        selfies.set_semantic_constraints("default")
 
 
 @pytest.mark.parametrize(

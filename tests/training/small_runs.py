@@ -6,12 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from molvae.core.config import dump_config
+from molvae.core.errors import Interrupted
 from molvae.core.files import read_events, sha256_file
 from molvae.core.runtime import StopFlag
 from molvae.model.objective import Constant, Objective
 from molvae.model.vae import GaussianSpec, VAESpec
 from molvae.training.config import OptimiserSpec, TrainConfig, ValidationSpec
+from molvae.training.hardware import set_up
+from molvae.training.trainer import Run
 
 SPEC = VAESpec(embedding_dim=8, encoder_dim=12, decoder_dim=24, bottleneck=GaussianSpec(latent_dim=6))
 
@@ -41,6 +46,12 @@ class StopAfter(StopFlag):
     def stopped(self) -> bool:  # type: ignore[override]
         self.n_steps -= 1
         return self.n_steps <= 0
+
+
+def stopped(config: TrainConfig, directory: Path, n_steps: int) -> None:
+    """Train `n_steps` steps and be interrupted."""
+    with pytest.raises(Interrupted, match=f"stopped at step {n_steps}; the same command goes on from there"):
+        Run(config, directory, False, set_up(config)).to_the_end(StopAfter(n_steps))
 
 
 def weights(run_dir: Path) -> str:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_model import small_molecules, small_tokenizer, write_prepared
-from small_runs import SPEC, StopAfter, events, small_config, weights
+from small_runs import SPEC, StopAfter, events, small_config, stopped, weights
 
 from molvae.core.config import load_config
 from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
-from molvae.core.files import exclusive, read_json, write_json
+from molvae.core.files import exclusive, read_json
+from molvae.core.runtime import fingerprint
 from molvae.data.shards import ShardWriter, TokenShards
 from molvae.generation import load
 from molvae.model.checkpoint import load_checkpoint
 from molvae.model.objective import Constant, Objective
 from molvae.model.vae import GaussianSpec, VAESpec
 from molvae.training.config import OptimiserSpec, TrainConfig, ValidationSpec
-from molvae.training.hardware import Hardware, set_up
+from molvae.training.hardware import set_up
 from molvae.training.state import learning_rate
 from molvae.training.trainer import Run, train
 from molvae.training.validation import validate
@@ -35,12 +35,6 @@ def finished(tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     directory = tmp_path_factory.mktemp("finished")
     train(small_config(tiny_prepared), directory)
     return directory
-
-
-def stopped(config: TrainConfig, directory: Path, n_steps: int) -> None:
-    """Train `n_steps` steps and be interrupted."""
-    with pytest.raises(Interrupted, match=f"stopped at step {n_steps}; the same command goes on from there"):
-        Run(config, directory, False, set_up(config)).to_the_end(StopAfter(n_steps))
 
 
 # --- beginning with trained weights ---------------------------------------------------------------------------------
@@ -64,6 +58,13 @@ def test_a_continued_run_resumes_without_the_weights_it_began_with(
     shutil.rmtree(initial)
     train(config, tmp_path / "parts")
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+
+def test_the_weights_a_run_began_with_are_among_its_inputs(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    initial = finished / "model"
+    train(small_config(tiny_prepared, initial=str(initial), epochs=1), tmp_path)
+    recorded = read_json(tmp_path / "manifest.json")["inputs"]["initial"]
+    assert recorded == {"path": str(initial), "sha256": fingerprint(initial)}
 
 
 def test_weights_of_another_size_or_vocabulary_are_refused(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
@@ -180,6 +181,20 @@ def test_another_seed_is_another_run(finished: Path, tiny_prepared: Path, tmp_pa
     assert weights(tmp_path) != weights(finished)
 
 
+@pytest.mark.parametrize("begin", ["anew", "with weights"])
+def test_random_numbers_are_left_as_they_were(finished: Path, tiny_prepared: Path, tmp_path: Path, begin: str) -> None:
+    before, initial = torch.get_rng_state(), None if begin == "anew" else str(finished / "model")
+    train(small_config(tiny_prepared, epochs=1, initial=initial), tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_random_number_of_the_caller_counts(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(123)
+        train(small_config(tiny_prepared), tmp_path)
+    assert weights(tmp_path) == weights(finished)
+
+
 def test_a_finished_run_is_left_as_it_is(tiny_prepared: Path, tmp_path: Path) -> None:
     train(small_config(tiny_prepared), tmp_path)
     before = weights(tmp_path)
@@ -199,22 +214,6 @@ def test_what_does_not_change_the_learning_may_change(tiny_prepared: Path, tmp_p
     looks = ValidationSpec(every_steps=3, n_molecules=8)
     train(small_config(tiny_prepared, threads=None, checkpoint_minutes=1, validation=looks), tmp_path)
     assert load_checkpoint(tmp_path / "model")[1]["step"] == 12
-
-
-@pytest.mark.parametrize(
-    ("changes", "key"),
-    [
-        ({"seed": 3}, "seed was 0, is 3"),
-        ({"batch_size": 8}, "optimiser.batch_size was 16, is 8"),
-        ({"objective": Objective(beta=Constant(value=0.7))}, "objective.beta.value was 0.1, is 0.7"),
-        ({"model": SPEC.model_copy(update={"decoder_dim": 32})}, "model.decoder_dim was 24, is 32"),
-        ({"precision": "bfloat16"}, "precision was float32, is bfloat16"),
-    ],
-)
-def test_other_settings_are_refused(tiny_prepared: Path, tmp_path: Path, changes: dict[str, Any], key: str) -> None:
-    stopped(small_config(tiny_prepared), tmp_path, 1)
-    with pytest.raises(ConfigError, match=rf"other settings \({key}\).*start again with --fresh"):
-        train(small_config(tiny_prepared, **changes), tmp_path)
 
 
 def test_fresh_starts_again(finished: Path, tiny_prepared: Path, tmp_path: Path) -> None:
@@ -240,33 +239,10 @@ def test_fresh_leaves_no_results_of_the_old_run(tiny_prepared: Path, tmp_path: P
     assert list((tmp_path / "model").iterdir()) == []
 
 
-def test_another_number_of_processes_is_refused(
-    tiny_prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    config = small_config(tiny_prepared, batch_size=8)
-    stopped(config, tmp_path, 1)
-    with pytest.raises(ConfigError, match=r"holds a run of 1 process\(es\), not 2; start as many as before"):
-        Run(config, tmp_path, False, Hardware(torch.device("cpu"), False, rank=1, world_size=2))
-    with caplog.at_level("INFO"):
-        Run(config, tmp_path, False, Hardware(torch.device("cpu"), False, rank=1, world_size=1))
-    assert caplog.text == "", "only the main process says that it resumes"
-
-
 def test_a_large_seed_is_a_seed(tiny_prepared: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 2**70), ("other", 2**70 + 1)):
         train(small_config(tiny_prepared, epochs=1, seed=seed), tmp_path / name)
     assert weights(tmp_path / "one") != weights(tmp_path / "other")
-
-
-def test_data_prepared_anew_with_other_tokens_are_refused(tiny_prepared: Path, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(tiny_prepared, tmp_path / "data"))
-    stopped(small_config(data), tmp_path / "run", 1)
-    vocabulary = read_json(data / "vocabulary.json")
-    vocabulary["tokens"][3:5] = vocabulary["tokens"][4:2:-1]
-    write_json(data / "vocabulary.json", vocabulary)
-    with pytest.raises(ConfigError, match="lists other tokens than the run has learnt"):
-        train(small_config(data), tmp_path / "run")
-    train(small_config(data, epochs=1), tmp_path / "run", fresh=True)
 
 
 def test_a_damaged_state_is_an_error_with_a_way_out(tiny_prepared: Path, tmp_path: Path) -> None:
