@@ -99,10 +99,10 @@ def run_job(job: Job) -> Row:
     from molvae.chem.filters import SimilarityFilter
     from molvae.chem.molecules import canonical
     from molvae.oracles import oracle
+    from molvae.search.build import build_search
     from molvae.search.constraints import Constraints
     from molvae.search.ledger import Ledger
     from molvae.search.loop import run_search
-    from molvae.search.run import build_search
 
     lead = canonical(job.smiles) or job.smiles
     counts = job.fingerprint == "counts"
@@ -132,8 +132,8 @@ def run_job(job: Job) -> Row:
 def _prepared(method: str, overrides: str) -> tuple[OptimiseConfig, Any]:
     """The config and its model, read once in each process."""
     from molvae.core.config import load_config
+    from molvae.search.build import load_model
     from molvae.search.config import OptimiseConfig
-    from molvae.search.run import load_model
 
     changes = [f"oracle={{kind='named', name='{OBJECTIVE}'}}", *filter(None, overrides.split(SEPARATOR))]
     config = load_config(method, OptimiseConfig, changes)

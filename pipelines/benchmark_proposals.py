@@ -36,12 +36,12 @@ from molvae.core.config import load_config
 from molvae.core.errors import DataError
 from molvae.core.runtime import progress
 from molvae.search.ask_tell import sift
+from molvae.search.build import acceptance, load_model
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import build_constraints
 from molvae.search.graph_moves import MOVES, moved
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
 from molvae.search.proposals import Parents, Proposer
-from molvae.search.run import acceptance, load_model
 from molvae.search.specs import ProposerSpec
 from molvae.search.structural import GraphMutation
 

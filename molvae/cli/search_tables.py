@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from molvae.cli.tables import print_table
 from molvae.core.files import read_json
@@ -30,7 +31,18 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
         ]
         print_table(("rank", "score", *near, "call", "proposed by", "molecule"), rows)
         about = f"AUC top-10 {result.auc_top(10, spec.search.budget):.4f}"
-    print(f"{len(result.records):,} molecules scored, {about}, seed {spec.seed}, run: {run_dir}")
+    print(f"{_counts(metrics)}, {about}, seed {spec.seed}, run: {run_dir}")
+    if result.reason == "no new molecules":
+        demands = " that meets the constraints" if spec.search.constraints else ""
+        print(f"ended after {metrics['calls']:,} of {metrics['budget']:,} calls: no new molecule{demands} was found")
+
+
+def _counts(metrics: dict[str, Any]) -> str:
+    """How many molecules were scored and, where there are such, how many could not be, or break a constraint."""
+    found = f"{metrics['calls'] - metrics['failed']:,} molecules scored"
+    failed = f", {metrics['failed']:,} failed" if metrics["failed"] else ""
+    infeasible = f", {metrics['infeasible']:,} infeasible" if metrics["infeasible"] else ""
+    return found + failed + infeasible
 
 
 def _print_front(result: SearchResult, objectives: list[str]) -> None:

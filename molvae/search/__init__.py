@@ -3,6 +3,6 @@
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Record
 from molvae.search.loop import SearchResult, run_search
-from molvae.search.run import optimise
+from molvae.search.python import optimise
 
 __all__ = ["Record", "Search", "SearchResult", "optimise", "run_search"]

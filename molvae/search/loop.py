@@ -80,8 +80,17 @@ class SearchResult:
         return hypervolume(front, infer_reference(front) if reference is None else reference)
 
     def best(self, n: int = 10) -> list[tuple[str, float]]:
-        """The `n` best feasible molecules with their scores, best first; of several objectives see `pareto`."""
+        """The `n` best feasible molecules with their scores, best first.
+
+        Raises:
+            ConfigError: there are several objectives, and so no best but the front; see `pareto`.
+        """
+        self._require_scores("best")
         return [(record.smiles, record.value) for record in self.best_records(n)]
+
+    def _require_scores(self, what: str) -> None:
+        if any(record.objectives for record in self.records):
+            raise ConfigError(f"{what}() needs one score a molecule, and there are several objectives; use pareto()")
 
     def best_records(self, n: int = 10) -> list[Record]:
         """The records of the `n` best feasible molecules, best first; the earlier call first among equals.
@@ -98,7 +107,11 @@ class SearchResult:
 
         Greedy: the best, then each next one that is not too near to those taken; fewer than `k` where no more are far
         enough. Distance is 1 - Tanimoto similarity of ECFP4 bits (radius 2, 2,048 of them).
+
+        Raises:
+            ConfigError: there are several objectives; see `diverse_records` for molecules of the front.
         """
+        self._require_scores("diverse")
         return [(record.smiles, record.value) for record in self.diverse_records(k, distance)]
 
     def diverse_records(self, k: int = 10, distance: float = 0.6) -> list[Record]:

@@ -97,6 +97,11 @@ class Measurements:
             "rejected": len(self.rejected),
         }
 
+    @property
+    def lists(self) -> tuple[tuple[str, ...], list[float], list[float]]:
+        """Molecules, values and errors, as plain types."""
+        return self.smiles, self.values.tolist(), self.errors.tolist()
+
 
 class _Row(NamedTuple):
     """One row as it came; the noise is None where none is given."""

@@ -5,39 +5,30 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rdkit
-from rdkit import Chem
 
-from molvae.chem.descriptors import sa_score
 from molvae.core.config import dump_config, load_config
-from molvae.core.errors import ConfigError, Interrupted
+from molvae.core.errors import ConfigError, Interrupted, OracleError
 from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
-from molvae.core.runtime import StopFlag, fingerprint, progress, write_manifest
+from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, write_manifest
 from molvae.oracles.oracle import Oracle
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
-from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew
-from molvae.search.bayesian import BayesianSearch
-from molvae.search.config import OptimiseConfig, SearchSpec
-from molvae.search.constraints import Constraints, ConstraintSpec, OracleConstraintSpec, build_constraints
+from molvae.search.build import build_search, load_model
+from molvae.search.config import OptimiseConfig
+from molvae.search.constraints import OracleConstraintSpec, build_constraints
 from molvae.search.latent import LatentModel, LatentSpace
-from molvae.search.lead import LEAD_STREAM, neighbourhood
 from molvae.search.ledger import Ledger, Record
-from molvae.search.library import Library
 from molvae.search.loop import SearchResult, require_one_objective, run_search
-from molvae.search.measured import Measurements, measurements, read_measurements, write_rejected
-from molvae.search.methods import BayesianSpec, EvolutionSpec, MethodSpec, Setting, TurboSpec
-from molvae.search.multiobjective import JointAcquisition
-from molvae.search.outcomes import Outcomes
+from molvae.search.measured import Measurements, read_measurements, write_rejected
+from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
 from molvae.search.specs import QLogNEHVISpec
-from molvae.search.start import StartSpec, start_molecules
+from molvae.search.start import start_molecules
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
 from molvae.workers.local import LocalCrew, isolated
@@ -47,79 +38,7 @@ JOURNAL = "journal.log"
 EVENTS = "events.jsonl"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
-HARDEST = 10.0  # the largest SA score there is
-
-
-def optimise(
-    oracle: Oracle | str | Callable[..., Any],
-    budget: int = 1000,
-    weights: str | Path | LatentModel = "zinc250k",
-    seed: int = 0,
-    *,
-    start: Sequence[str] | None = None,
-    data: Any = None,
-    batch_size: int = 2,
-    method: MethodSpec | None = None,
-    constraints: tuple[ConstraintSpec, ...] = (),
-    reference: tuple[float, ...] | None = None,
-    device: str = "auto",
-    ledger: str | Path | None = None,
-    workers: int = 1,
-    timeout_seconds: float = 60.0,
-) -> SearchResult:
-    """Find molecules that an oracle scores highly.
-
-    Args:
-        oracle: an `Oracle`, the name of one, or a Python function (see `molvae.oracle`); larger is better.
-        budget: oracle calls: distinct canonical molecules scored.
-        weights: name of shipped weights, a model directory, or a loaded model.
-        seed: of all randomness.
-        start: molecules to begin with; they cost calls. None samples 30 from the model, but none where there are data.
-        data: measured molecules, known from the beginning at no cost of calls; see `measured.measurements`.
-        batch_size: molecules for each call of the oracle.
-        method: how to search; see `molvae.search.methods`. None takes the default.
-        constraints: what a molecule must meet; see `molvae.search.constraints`.
-        reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
-        device: for the model.
-        ledger: journal file to record in, or to continue the same search from; None keeps everything in memory.
-        workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible.
-        timeout_seconds: with workers, longest time for one molecule; an oracle that has its own keeps it.
-
-    Returns:
-        All molecules scored and their values, in call order; of several objectives, `pareto()` gives the front.
-    """
-    from molvae.oracles import oracle as make_oracle
-
-    scorer = oracle if isinstance(oracle, Oracle) else make_oracle(oracle)
-    chosen = method or BayesianSpec()
-    model = None
-    measured = None if data is None else measurements(data)
-    start = [] if start is None and measured else start
-    if chosen.needs_model or start is None:
-        model = load_model(weights, device) if isinstance(weights, str | Path) else weights
-    leads = StartSpec(smiles=tuple(start or ()))
-    spec = SearchSpec(budget=budget, batch_size=batch_size, start=leads, constraints=constraints, reference=reference)
-    rules, told = build_constraints(spec.constraints, scorer)
-    first = start_molecules(spec.start, model, seed) if start or start is None else []
-    search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first, measured)
-    how: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "constraints": rules.filters}
-    about = [scorer.identity, seed, chosen, spec.model_dump(exclude={"budget"}), measured and measured.smiles]
-    with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
-        if workers == 1:
-            return run_search(search, told, record, windows=rules.windows, **how)
-        require_one_objective(told)
-        with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
-            return run_with_crew(search, crew, record, **how)
-
-
-@contextmanager
-def _opened(path: str | Path | None, objectives: Sequence[str], search: str) -> Iterator[Ledger]:
-    """The record of a search, in a journal that no other process writes to meanwhile, or in memory."""
-    if path is None:
-        yield Ledger(objectives=objectives)
-        return
-    with exclusive(Path(path).parent, f".{Path(path).name}.lock"):
-        yield Ledger(path, objectives=objectives, search=search)
+FAILURES = 30  # molecules that an oracle may fail to score before its first score, until it is given up
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -130,6 +49,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
 
     Raises:
         ConfigError: the directory holds a run of another config, or is in use.
+        OracleError: the oracle could score no molecule at all.
         Interrupted: stopped by a signal; what was found so far is written.
     """
     run_dir = Path(run_dir)
@@ -141,7 +61,6 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
             pinned = config.search.model_copy(update={"data": config.search.data.pinned()})
             config = config.model_copy(update={"search": pinned})
         _check_same(config, run_dir)
-        dump_config(config, run_dir / "config.resolved.toml")
         began, before = time.perf_counter(), seconds_before(run_dir)
         spec = config.search
         measured = None if spec.data is None else read_measurements(spec.data)
@@ -153,10 +72,9 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         given = sampled or spec.start.smiles or spec.start.file
         start = start_molecules(spec.start, model, config.seed) if given else []
         search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start, measured)
-        about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
         inputs = _inputs(config, model is not None)
-        contents = sha256_text(json.dumps({name: fingerprint(path) for name, path in inputs.items()}))
-        ledger = Ledger(run_dir / JOURNAL, about, spec.pictures, oracle.objectives, contents)
+        ledger = _ledger(config, run_dir, oracle, inputs)
+        dump_config(config, run_dir / "config.resolved.toml")
         spent = sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
         with told, progress(spec.budget, "search", "calls") as bar:
@@ -166,7 +84,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 "batch_size": spec.batch_size,
                 "constraints": rules.filters,
                 "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
-                "stopped": lambda: flag.stopped,
+                "stopped": lambda: flag.stopped or _hopeless(ledger.records, FAILURES),
             }
             if spec.with_crew:
                 require_one_objective(told)
@@ -176,71 +94,26 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 result = run_search(search, told, ledger, windows=rules.windows, batch_growth=spec.batch_growth, **how)
         seconds = before + time.perf_counter() - began
         _write_outputs(config, run_dir, result, oracle, model, seconds, measured, inputs)
-    if result.reason == "stopped":
+    if flag.stopped and result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
+    if _hopeless(result.records, 1):
+        raise OracleError(f"the oracle could score none of {len(result.records)} molecules; its messages say why")
     return result
 
 
-def load_model(weights: str | Path, device: str) -> LatentModel:
-    """The model behind `weights`; proposals need speed more than digits."""
-    from molvae.generation import load
-
-    return load(weights, device, fast=True)
-
-
-def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol], bool]:
-    """Whether a proposal may be asked for: its size, how hard it is to make, and the constraints known beforehand."""
-    filters = list(constraints.filters.values())
-
-    def accept(mol: Chem.Mol) -> bool:
-        fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
-        return fits and all(f(mol) for f in filters)
-
-    return accept
+def _ledger(config: OptimiseConfig, run_dir: Path, oracle: Oracle, inputs: dict[str, Path]) -> Ledger:
+    """The record of a run, which must have begun with the same inputs, and have calls left to spend or to look at."""
+    about = {"oracle": oracle.name, "seed": config.seed, "method": config.method.kind}
+    contents = sha256_text(json.dumps({name: fingerprint(path) for name, path in inputs.items()}))
+    ledger = Ledger(run_dir / JOURNAL, about, config.search.pictures, oracle.objectives, contents)
+    if len(ledger) > config.search.budget:
+        raise ConfigError(f"{run_dir} holds {len(ledger)} calls already; the budget of {config.search.budget} is spent")
+    return ledger
 
 
-def build_search(
-    method: MethodSpec,
-    spec: SearchSpec,
-    constraints: Constraints,
-    n_objectives: int,
-    model: LatentModel | None,
-    seed: int,
-    start: Sequence[str],
-    measured: Measurements | None = None,
-) -> Search:
-    """The search that a config describes.
-
-    Raises:
-        ConfigError: the method cannot do what `spec` wants, or there are measured data and several objectives.
-    """
-    if spec.reference is not None and len(spec.reference) != n_objectives:
-        raise ConfigError(
-            f"search.reference: expected {n_objectives} values, one for each objective; got {len(spec.reference)}"
-        )
-    outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
-    accept = acceptance(spec, constraints)
-    n_measured = 0 if measured is None else len(measured.smiles)
-    search = method.build(Setting(model, seed, start, accept, outcomes, n_measured))
-    if isinstance(search, BayesianSearch) and not (
-        spec.min_distance and isinstance(search.acquisition, JointAcquisition)
-    ):
-        search.min_distance = spec.min_distance
-        if model is not None and spec.start.neighbours:
-            rng = np.random.default_rng([seed, LEAD_STREAM])
-            search.neighbours = neighbourhood(model, start, spec.start.neighbours, rng)
-        if spec.library is not None:
-            search.library = Library(spec.library.molecules(model, seed), search.fingerprint, accept)
-    elif spec.min_distance or spec.start.neighbours or spec.library:
-        raise ConfigError(
-            "search.min_distance, search.start.neighbours and search.library need the method 'bayesian', and "
-            f"min_distance not with qlog_nehvi; the method is {method.kind!r}"
-        )
-    if measured is not None:
-        if not outcomes.plain:
-            raise ConfigError("measured data have one value a molecule; this search has several objectives or outcomes")
-        search.learn(measured.smiles, measured.values.tolist(), measured.errors.tolist())
-    return search
+def _hopeless(records: Sequence[Record], enough: int) -> bool:
+    """Whether so many molecules have come back without a single score."""
+    return len(records) >= enough and not any(record.scored for record in records)
 
 
 def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool) -> Crew:
@@ -339,7 +212,7 @@ def _write_outputs(
         kind="optimise",
         inputs=inputs,
         seed=config.seed,
-        device=config.device,
+        device=pick_device(config.device) if model is not None else "cpu",
         seconds=seconds,
         oracle=oracle.identity,
         weights=config.weights,

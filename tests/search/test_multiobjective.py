@@ -177,6 +177,14 @@ def test_front_and_hypervolume_of_a_result() -> None:
         result.hypervolume((0.0,))
 
 
+def test_several_objectives_have_no_one_best() -> None:
+    found = optimise(Stacked([oracle("qed"), oracle("tpsa")]), 6, start=MOLECULES[:6], method=METHOD)
+    for ask in (found.best, found.diverse):
+        with pytest.raises(ConfigError, match=r"several objectives; use pareto\(\)"):
+            ask()
+    assert len(found.best_records(2)) == len(found.diverse_records(2, 0.1)) == 2
+
+
 def test_a_molecule_that_fails_in_one_objective_is_a_failure_that_is_never_asked_again() -> None:
     odd = oracle(lambda s: math.inf if s in MOLECULES[:3] else 1.0, isolate=False)
     result = optimise(Stacked([oracle("qed"), odd]), 15, start=MOLECULES[:6], method=METHOD)

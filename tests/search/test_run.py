@@ -26,7 +26,7 @@ from molvae.oracles.oracle import Oracle
 from molvae.search import optimise
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import SearchResult, run_search
+from molvae.search.loop import run_search
 from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, Setting
 from molvae.search.run import EVENTS, run, seconds_before
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
@@ -35,6 +35,13 @@ from molvae.search.start import StartSpec, start_molecules
 METHOD = BayesianSpec(
     inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
+
+
+DEAF = """
+import json, sys
+for line in sys.stdin:
+    print(json.dumps({"smiles": line.strip(), "value": None}), flush=True)
+"""
 
 
 class Counting(Oracle):
@@ -80,6 +87,40 @@ def test_result_ranks_what_was_found() -> None:
     assert 0 < result.auc_top(1) < max(len(s) for s in MOLECULES)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"budget": 0}, r"budget.*greater than or equal to 1"),
+        ({"budget": "x"}, r"budget.*integer"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_a_wrong_argument_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        optimise("qed", **{"start": MOLECULES, "method": METHOD, **wrong})
+
+
+def test_a_string_is_no_list_of_molecules() -> None:
+    with pytest.raises(TypeError, match=r"write \[smiles\]"):
+        optimise("qed", 5, start="CCO", method=METHOD)
+
+
+def test_no_start_molecules_are_those_of_the_model(model: Any) -> None:
+    assert optimise("qed", 4, start=[], weights=model, method=METHOD).smiles
+    assert optimise("qed", 4.0, start=MOLECULES, method=METHOD).reason == "budget"  # type: ignore[arg-type]
+
+
+def test_a_function_has_the_time_that_the_call_gives_it() -> None:
+    def hangs(smiles: str) -> float:
+        time.sleep(600 if smiles == MOLECULES[0] else 0)
+        return 1.0
+
+    began = time.monotonic()
+    found = optimise(hangs, 2, start=MOLECULES[:2], method=METHOD, timeout_seconds=1)
+    assert np.isnan(found.values).tolist() == [True, False]
+    assert time.monotonic() - began < 50
+
+
 def test_calls_beyond_a_budget_do_not_count() -> None:
     found = optimise("qed", 30, start=MOLECULES, method=METHOD)
     first = optimise("qed", 20, start=MOLECULES, method=METHOD)
@@ -88,10 +129,14 @@ def test_calls_beyond_a_budget_do_not_count() -> None:
 
 
 def test_a_ledger_goes_on_with_its_own_search_alone(tmp_path: Path) -> None:
-    def search(oracle: str = "qed", budget: int = 12, seed: int = 0) -> SearchResult:
-        return optimise(oracle, budget, start=MOLECULES, method=METHOD, seed=seed, ledger=tmp_path / "journal.log")
+    def search(oracle: str = "qed", budget: int = 12, seed: int = 0, data: Any = None, name: str = "journal") -> Any:
+        ledger = tmp_path / f"{name}.log"
+        return optimise(oracle, budget, start=MOLECULES, data=data, method=METHOD, seed=seed, ledger=ledger)
 
     assert search(budget=14).smiles[:12] == search().smiles[:12]
+    assert search(data={"CCCCO": 0.5}, name="other").reason == "budget"
+    with pytest.raises(DataError, match="records another search"):
+        search(data={"CCCCO": 0.6}, name="other")
     for other in ({"oracle": "logp"}, {"seed": 1}):
         with pytest.raises(DataError, match="records another search"):
             search(**other)  # type: ignore[arg-type]
@@ -193,6 +238,23 @@ def test_a_run_does_not_go_on_with_other_molecules_than_it_began_with(tmp_path: 
     with pytest.raises(DataError, match="contents of the files"):
         run(spec, tmp_path / "run")
     assert len(run(spec, tmp_path / "run", fresh=True).smiles) == 5
+
+
+def test_an_oracle_that_scores_nothing_is_given_up(tmp_path: Path) -> None:
+    deaf = {"kind": "command", "command": [sys.executable, "-c", DEAF]}
+    spec = parse_config({**config(tmp_path, budget=1000).model_dump(mode="json"), "oracle": deaf}, OptimiseConfig)
+    with pytest.raises(OracleError, match="could score none of 3[0-9] molecules"):
+        run(spec, tmp_path / "run")
+    assert read_json(tmp_path / "run" / "metrics.json")["failed"] >= 30
+
+
+def test_a_budget_below_what_was_spent_changes_nothing(tmp_path: Path) -> None:
+    run(config(tmp_path, budget=12), tmp_path / "run")
+    outputs = [tmp_path / "run" / name for name in ("config.resolved.toml", "metrics.json", "molecules.csv", EVENTS)]
+    before = [path.read_bytes() for path in outputs]
+    with pytest.raises(ConfigError, match="holds 12 calls already; the budget of 10 is spent"):
+        run(config(tmp_path, budget=10), tmp_path / "run")
+    assert [path.read_bytes() for path in outputs] == before
 
 
 def test_a_run_names_the_papers_of_its_method(tmp_path: Path) -> None:

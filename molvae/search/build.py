@@ -1,0 +1,87 @@
+"""A search, built from what a config or a call describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rdkit import Chem
+
+from molvae.chem.descriptors import sa_score
+from molvae.core.errors import ConfigError
+from molvae.search.ask_tell import Search
+from molvae.search.bayesian import BayesianSearch
+from molvae.search.config import SearchSpec
+from molvae.search.constraints import Constraints
+from molvae.search.latent import LatentModel
+from molvae.search.lead import LEAD_STREAM, neighbourhood
+from molvae.search.library import Library
+from molvae.search.measured import Measurements
+from molvae.search.methods import MethodSpec, Setting
+from molvae.search.multiobjective import JointAcquisition
+from molvae.search.outcomes import Outcomes
+
+HARDEST = 10.0  # the largest SA score there is
+
+
+def load_model(weights: str | Path, device: str) -> LatentModel:
+    """The model behind `weights`; proposals need speed more than digits."""
+    from molvae.generation import load
+
+    return load(weights, device, fast=True)
+
+
+def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol], bool]:
+    """Whether a proposal may be asked for: its size, how hard it is to make, and the constraints known beforehand."""
+    filters = list(constraints.filters.values())
+
+    def accept(mol: Chem.Mol) -> bool:
+        fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
+        return fits and all(f(mol) for f in filters)
+
+    return accept
+
+
+def build_search(
+    method: MethodSpec,
+    spec: SearchSpec,
+    constraints: Constraints,
+    n_objectives: int,
+    model: LatentModel | None,
+    seed: int,
+    start: Sequence[str],
+    measured: Measurements | None = None,
+) -> Search:
+    """The search that a config describes.
+
+    Raises:
+        ConfigError: the method cannot do what `spec` wants, or there are measured data and several objectives.
+    """
+    if spec.reference is not None and len(spec.reference) != n_objectives:
+        raise ConfigError(
+            f"search.reference: expected {n_objectives} values, one for each objective; got {len(spec.reference)}"
+        )
+    outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
+    accept = acceptance(spec, constraints)
+    n_measured = 0 if measured is None else len(measured.smiles)
+    search = method.build(Setting(model, seed, start, accept, outcomes, n_measured))
+    if isinstance(search, BayesianSearch) and not (
+        spec.min_distance and isinstance(search.acquisition, JointAcquisition)
+    ):
+        search.min_distance = spec.min_distance
+        if model is not None and spec.start.neighbours:
+            rng = np.random.default_rng([seed, LEAD_STREAM])
+            search.neighbours = neighbourhood(model, start, spec.start.neighbours, rng)
+        if spec.library is not None:
+            search.library = Library(spec.library.molecules(model, seed), search.fingerprint, accept)
+    elif spec.min_distance or spec.start.neighbours or spec.library:
+        raise ConfigError(
+            "search.min_distance, search.start.neighbours and search.library need the method 'bayesian', and "
+            f"min_distance not with qlog_nehvi; the method is {method.kind!r}"
+        )
+    if measured is not None:
+        if not outcomes.plain:
+            raise ConfigError("measured data have one value a molecule; this search has several objectives or outcomes")
+        search.learn(measured.smiles, measured.values.tolist(), measured.errors.tolist())
+    return search

@@ -1,0 +1,122 @@
+"""A search as one call of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from molvae.core.config import parse_config
+from molvae.core.files import exclusive, sha256_text
+from molvae.core.runtime import fingerprint
+from molvae.oracles.oracle import Oracle
+from molvae.search.asynchronous import run_with_crew
+from molvae.search.build import build_search, load_model
+from molvae.search.config import SearchSpec
+from molvae.search.constraints import ConstraintSpec, build_constraints
+from molvae.search.latent import LatentModel
+from molvae.search.ledger import Ledger
+from molvae.search.loop import SearchResult, require_one_objective, run_search
+from molvae.search.measured import measurements
+from molvae.search.methods import BayesianSpec, MethodSpec
+from molvae.search.start import start_molecules
+from molvae.workers.local import LocalCrew, isolated
+
+
+def optimise(
+    oracle: Oracle | str | Callable[..., Any],
+    budget: int = 1000,
+    weights: str | Path | LatentModel = "zinc250k",
+    seed: int = 0,
+    *,
+    start: Sequence[str] | None = None,
+    data: Any = None,
+    batch_size: int = 2,
+    method: MethodSpec | None = None,
+    constraints: tuple[ConstraintSpec, ...] = (),
+    reference: tuple[float, ...] | None = None,
+    device: str = "auto",
+    ledger: str | Path | None = None,
+    workers: int = 1,
+    timeout_seconds: float = 60.0,
+) -> SearchResult:
+    """Find molecules that an oracle scores highly.
+
+    Args:
+        oracle: an `Oracle`, the name of one, or a Python function (see `molvae.oracle`); larger is better.
+        budget: oracle calls: distinct canonical molecules scored.
+        weights: name of shipped weights, a model directory, or a loaded model.
+        seed: of all randomness.
+        start: molecules to begin with; they cost calls. Where there are neither any nor data, 30 are sampled.
+        data: measured molecules, known from the beginning at no cost of calls; see `measured.measurements`.
+        batch_size: molecules for each call of the oracle.
+        method: how to search; see `molvae.search.methods`. None takes the default.
+        constraints: what a molecule must meet; see `molvae.search.constraints`.
+        reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
+        device: for the model.
+        ledger: journal file to record in, or to continue the same search from; None keeps everything in memory.
+        workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible.
+        timeout_seconds: longest time for a molecule, of a Python function; with workers, of all without their own.
+
+    Returns:
+        All molecules scored and their values, in call order; of several objectives, `pareto()` gives the front.
+
+    Raises:
+        ConfigError: an argument has an impossible value.
+        DataError: nothing in `data` can be used, or the ledger is that of another search.
+    """
+    scorer = _scorer(oracle, timeout_seconds)
+    chosen = method or BayesianSpec()
+    measured = None if data is None else measurements(data)
+    spec = _spec(start, budget=budget, batch_size=batch_size, constraints=constraints, reference=reference)
+    sampled = not start and measured is None
+    model = _model(weights, device) if chosen.needs_model or sampled else None
+    rules, told = build_constraints(spec.constraints, scorer)
+    first = start_molecules(spec.start, model, seed) if start or sampled else []
+    search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first, measured)
+    how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size, "constraints": rules.filters}
+    about = [scorer.identity, seed, chosen, spec.model_dump(exclude={"budget"}), measured and measured.lists]
+    about.append(_contents(weights) if model is not None else None)
+    with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
+        if workers == 1:
+            return run_search(search, told, record, windows=rules.windows, **how)
+        require_one_objective(told)
+        with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
+            return run_with_crew(search, crew, record, **how)
+
+
+def _spec(start: Sequence[str] | None, **asked: Any) -> SearchSpec:
+    if isinstance(start, str):
+        raise TypeError("start: expected a list of SMILES, got one string; write [smiles]")
+    return parse_config({**asked, "start": {"smiles": tuple(start or ())}}, SearchSpec, "optimise")
+
+
+def _scorer(oracle: Oracle | str | Callable[..., Any], timeout_seconds: float) -> Oracle:
+    """The oracle; a Python function runs in a process of its own."""
+    from molvae.oracles import oracle as make_oracle
+
+    if isinstance(oracle, Oracle | str):
+        return make_oracle(oracle)
+    return make_oracle(oracle, timeout_seconds=timeout_seconds)
+
+
+def _model(weights: str | Path | LatentModel, device: str) -> LatentModel:
+    return load_model(weights, device) if isinstance(weights, str | Path) else weights
+
+
+def _contents(weights: str | Path | LatentModel) -> str | None:
+    """Digest of a model on the disk; one in memory has none."""
+    from molvae.model.checkpoint import model_directory
+
+    return fingerprint(model_directory(weights)) if isinstance(weights, str | Path) else None
+
+
+@contextmanager
+def _opened(path: str | Path | None, objectives: Sequence[str], search: str) -> Iterator[Ledger]:
+    """The record of a search, in a journal that no other process writes to meanwhile, or in memory."""
+    if path is None:
+        yield Ledger(objectives=objectives)
+        return
+    with exclusive(Path(path).parent, f".{Path(path).name}.lock"):
+        yield Ledger(path, objectives=objectives, search=search)
