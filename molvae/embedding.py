@@ -130,7 +130,7 @@ def embed_file(
         weights, device: see `molvae.load`.
 
     Raises:
-        DataError: a file or column is not there, or cannot be read or written as asked.
+        DataError: a file or column is not there, or cannot be read or written as asked; the model can read no molecule.
     """
     source, out = Path(source), Path(out)
     if kind_of(out) not in ("parquet", "csv") or out.name.lower().endswith((".parquet.gz", ".pq.gz")):
@@ -151,6 +151,11 @@ def embed_file(
             write(table)
             n_rows, n_invalid = n_rows + len(rows), n_invalid + invalid
             bar.advance(len(rows), without_point=n_invalid)
+        if 0 < n_invalid == n_rows:
+            raise DataError(
+                f"{source}: the model can read none of the {n_rows:,} molecules in the column {column!r} "
+                f"(the last: {table['error'][-1]}); are they SMILES?"
+            )
     return EmbedSummary(out, n_rows, n_invalid)
 
 

@@ -149,7 +149,8 @@ class MoleculeVAE:
 
         Greedy by default; with a `temperature` tokens are drawn, from the smallest set that holds `top_p` of the
         probability; with a `beam_width` the likeliest sequence that beam search finds. A point that is not finite (as
-        `embed` gives for a molecule that it cannot read) is no molecule.
+        `embed` gives for a molecule that it cannot read) is no molecule. Radicals are among what comes back; `sample`
+        and `neighbours` leave them out.
 
         Raises:
             ValueError: z has another shape.
@@ -192,7 +193,7 @@ class MoleculeVAE:
                 break
             z = self.prior(n - len(found), rng)
             decoded = [s for s in self.decode(z, temperature, top_p, rng) if s is not None]
-            found += [s for s in decoded if not has_radicals(Chem.MolFromSmiles(s), s)]
+            found += [s for s in decoded if not _is_radical(s)]
         return found
 
     def interpolate(self, a: str, b: str, steps: int = 10) -> list[str | None]:
@@ -200,7 +201,7 @@ class MoleculeVAE:
         points, those of `invert`.
 
         Spherical and not linear, since the middle of a straight line lies nearer to the origin than almost any draw of
-        the prior does (White 2016, arXiv:1609.04468).
+        the prior does (White 2016, arXiv:1609.04468). As from `decode`, a molecule between the ends may be a radical.
         """
         ends = self.invert([a, b])
         return self.decode(spherical(ends[0], ends[1], np.linspace(0, 1, steps)))
@@ -209,6 +210,8 @@ class MoleculeVAE:
         self, smiles: str, n: int = 10, radius: float = 1.0, temperature: float | None = None, rng: Randomness = 0
     ) -> list[str]:
         """Up to `n` distinct molecules other than `smiles` from around its point in latent space, the nearest first.
+
+        Radicals are left out, as by `sample`.
 
         Args:
             smiles: the molecule in the middle.
@@ -225,7 +228,7 @@ class MoleculeVAE:
             noise = rng.standard_normal((max(32, 2 * n), self.latent_dim)).astype(np.float32)
             decoded = self.decode(centre + radius * std * noise, temperature, rng=rng)
             for molecule, distance in zip(decoded, np.linalg.norm(noise, axis=1), strict=True):
-                if molecule is not None and molecule != itself:
+                if molecule is not None and molecule != itself and not _is_radical(molecule):
                     found[molecule] = min(float(distance), found.get(molecule, math.inf))
             if len(found) >= n:
                 break
@@ -292,6 +295,10 @@ class MoleculeVAE:
     def _generator(self, rng: Randomness) -> torch.Generator:
         seed = int(np.random.default_rng(rng).integers(2**63))
         return torch.Generator(self.network.device).manual_seed(seed)
+
+
+def _is_radical(smiles: str) -> bool:
+    return has_radicals(Chem.MolFromSmiles(smiles), smiles)
 
 
 def rewritten(ids: Sequence[int], chances: np.ndarray[Any, Any], edits: int, rng: np.random.Generator) -> list[int]:

@@ -130,6 +130,16 @@ def test_version(run: Run) -> None:
         (["train", "x.toml", "--sed", "3"], "--sed"),
         (["score", "qed"], "molvae score --help"),
         (["sample", "-n", "many"], "'-n'"),
+        (["sample", "--seed", "-1"], "'--seed'"),
+        (["evaluate", "x.smi", "--seed", "-1"], "'--seed'"),
+        (["train", "x.toml", "--seed", "-1"], "'--seed'"),
+        (["optimise", "x.toml", "--seed", "-1"], "'--seed'"),
+        (["optimise", "x.toml", "--budget", "-3"], "'--budget'"),
+        (["prepare", "x.smi", "--out", "y", "--split", "foo"], "'--split'"),
+        (["prepare", "x.smi", "--out", "y", "--workers", "-1"], "'--workers'"),
+        (["sample", "--device", "foo"], "'--device': unknown device 'foo'"),
+        (["train", "x.toml", "--device", "xpu"], "'--device': unknown device 'xpu'"),
+        (["sample", "--out", "s.xlsx"], "s.xlsx: expected a name ending in .smi, .csv, .tsv or .parquet"),
     ],
 )
 def test_wrong_usage(run: Run, arguments: list[str], part: str) -> None:
@@ -190,10 +200,15 @@ def test_score_takes_parameters_and_files(run: Run, molecules: Path, tmp_path: P
         (["qedd", "in.csv"], 2, "unknown oracle 'qedd'; did you mean 'qed'?"),
         (["qed", "in.csv", "--param", "x=1"], 2, "'x'"),
         (["similarity", "in.csv", "--param", "targt=CC"], 2, "did you mean 'target'?"),
+        (["similarity", "in.csv", "--param", "target"], 2, "--param 'target': expected KEY=VALUE"),
+        (["o.toml", "in.csv", "--param", "kind=comand"], 2, "--param: oracle: unknown kind 'comand'"),
         (["qed", "absent.csv"], 3, "absent.csv"),
         (["qed", "in.csv", "--column", "smile"], 3, "did you mean 'smiles'?"),
         (["qed", "folder.csv"], 3, "Is a directory"),
         (["qed", "empty.csv"], 3, "is empty"),
+        (["qed", "in.csv", "--column", "id"], 3, "none of the 4 cells of the column 'id'"),
+        (["o.toml", "in.csv"], 4, "not one molecule of in.csv could be scored"),
+        (["qed", "in.csv", "--out", "out.xlsx"], 2, "out.xlsx: expected a name ending in .csv, .tsv or .parquet"),
         (["qed", "torn.csv.gz"], 3, "torn.csv.gz: its gzip data are damaged or cut short"),
         (["absent.toml", "in.csv"], 2, "absent.toml: no such file"),
     ],
@@ -204,7 +219,8 @@ def test_what_cannot_be_scored(
     (tmp_path / "empty.csv").touch()
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "torn.csv.gz").write_bytes(b"\x1f\x8b\x08\x00\x00")
-    fails(run("score", *arguments, "--out", "out.csv"), code, part)
+    (tmp_path / "o.toml").write_text('oracle = { kind = "command", name = "broken", command = "false" }')
+    fails(run("score", "--out", "out.csv", *arguments), code, part)
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -230,6 +246,11 @@ def test_sample_is_reproducible(run: Run, model: Path, tmp_path: Path) -> None:
     assert len(first.splitlines()) == 7
     assert run("sample", "-n", 7, "--model", model, "--seed", 3, "--out", "s.smi").returncode == 0
     assert (tmp_path / "s.smi").read_text() == first
+    for name, read in (("s.csv", pd.read_csv), ("s.tsv", pd.read_csv), ("s.parquet", pd.read_parquet)):
+        assert run("sample", "-n", 7, "--model", model, "--seed", 3, "--out", name).returncode == 0
+        table = read(tmp_path / name)
+        assert list(table.columns) == ["smiles"]
+        assert table["smiles"].tolist() == first.splitlines()
 
 
 def test_embed_keeps_rows_and_says_what_is_invalid(run: Run, model: Path, molecules: Path, tmp_path: Path) -> None:
@@ -280,8 +301,11 @@ def test_a_damaged_model_is_refused(run: Run, model: Path, name: str, content: b
     fails(run("sample", "--model", model), 3, part)
 
 
-def test_an_unknown_model_is_named(run: Run) -> None:
-    fails(run("sample", "--model", "zinc"), 3, "no model 'zinc'")
+def test_an_unknown_model_is_a_wrong_argument(run: Run, molecules: Path, tmp_path: Path) -> None:
+    for verb in (["sample"], ["embed", molecules, "--out", "z.csv"], ["evaluate", molecules]):
+        fails(run(*verb, "--model", "zinc"), 2, "no model 'zinc'")
+    (tmp_path / "s.toml").write_text('weights = "nope"\noracle.name = "qed"\noracle.kind = "named"')
+    fails(run("optimise", "s.toml"), 2, "no model 'nope'")
 
 
 def test_doctor_says_what_is_broken_and_what_to_do(run: Run, model: Path) -> None:

@@ -234,6 +234,15 @@ def test_bad_files_and_names(tmp_path: Path, tiny_model: Path) -> None:
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_a_file_without_a_readable_molecule_leaves_no_output(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles,y\nCCO,1.5\nCCN,high\n")
+    words = r"none of the 2 molecules in the column 'y' \(the last: not a valid SMILES\); are they SMILES"
+    for out in ("out.parquet", "out.csv.gz"):
+        with pytest.raises(DataError, match=words):
+            embed_file(tmp_path / "in.csv", tmp_path / out, "y", weights=str(tiny_model), device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "ROWS_AT_ONCE", 32)
 

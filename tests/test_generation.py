@@ -301,6 +301,11 @@ def test_neighbours_are_distinct_others_and_the_nearest_first(tiny_vae: Molecule
     assert all(molecule == canonical(molecule) for molecule in found)
 
 
+def test_neighbours_are_no_radicals(tiny_vae: MoleculeVAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_vae, "decode", lambda z, *_, **__: ["CCO", "C[CH]C", "[NH3+]C", None][: len(z)] * 8)
+    assert set(tiny_vae.neighbours(small_molecules()[0], n=9)) == {"CCO", "[NH3+]C"}
+
+
 def test_a_wider_circle_holds_more(tiny_vae: MoleculeVAE) -> None:
     centre = small_molecules()[0]
     sizes = [len(tiny_vae.neighbours(centre, n=50, radius=radius, rng=0)) for radius in (0.0, 6.0)]

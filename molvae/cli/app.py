@@ -10,6 +10,20 @@ from typing import Annotated, Any
 
 import typer
 
+from molvae.cli.options import (
+    Column,
+    Config,
+    Device,
+    Fresh,
+    Model,
+    OtherDevice,
+    OtherSeed,
+    RunDir,
+    Seed,
+    Sets,
+    SplitKind,
+)
+
 app = typer.Typer(
     name="molvae",
     help="A SELFIES sequence VAE, and Bayesian optimisation of molecules in its latent space.",
@@ -21,15 +35,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Named public data sets: list them, fetch them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Config = Annotated[Path, typer.Argument(help="a TOML file, for instance configs/quickstart.toml")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override one setting; repeat")]
-RunDir = Annotated[Path | None, typer.Option(help="where the run is kept  [default: runs/NAME of the config file]")]
-Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="start again, or go on from what is there")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-Model = Annotated[str, typer.Option(help="name of shipped weights, or a model directory")]
-Seed = Annotated[int, typer.Option(help="seed of all randomness")]
-Column = Annotated[str | None, typer.Option(help="column of the SMILES  [default: smiles, in any case]")]
 
 
 def version(show: bool) -> None:
@@ -84,11 +89,11 @@ def prepare(
     inputs: Annotated[list[Path], typer.Argument(help=".smi, .csv, .tsv or .parquet files, plain or .gz")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the directory to write")],
     column: Annotated[str | None, typer.Option(help="column of the SMILES  [default: smiles]")] = None,
-    split: Annotated[str | None, typer.Option(help="random, scaffold or single  [default: random]")] = None,
+    split: Annotated[SplitKind | None, typer.Option(help="[default: random]")] = None,
     split_column: Annotated[str | None, typer.Option(help="column that names the split")] = None,
     properties: Annotated[list[str] | None, typer.Option("--property", help="numeric column; repeat")] = None,
     vocabulary: Annotated[Path | None, typer.Option(help="model (a name, too) whose vocabulary to use")] = None,
-    workers: Annotated[int | None, typer.Option(help="processes  [default: one for each CPU]")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes  [default: one for each CPU]", min=0)] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="replace what is there")] = None,
     sets: Sets = None,
 ) -> None:
@@ -120,8 +125,8 @@ def train(
     config: Config,
     run_dir: RunDir = None,
     fresh: Fresh = False,
-    seed: Annotated[int | None, typer.Option(help="seed  [default: that of the config]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N")] = None,
+    seed: OtherSeed = None,
+    device: OtherDevice = None,
     sets: Sets = None,
 ) -> None:
     """Train a model.
@@ -146,9 +151,9 @@ def optimise(
     config: Config,
     run_dir: RunDir = None,
     fresh: Fresh = False,
-    seed: Annotated[int | None, typer.Option(help="seed  [default: that of the config]")] = None,
-    budget: Annotated[int | None, typer.Option(help="oracle calls  [default: that of the config]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N")] = None,
+    seed: OtherSeed = None,
+    budget: Annotated[int | None, typer.Option(help="oracle calls  [default: that of the config]", min=1)] = None,
+    device: OtherDevice = None,
     sets: Sets = None,
 ) -> None:
     """Search for molecules that score highly.
@@ -180,7 +185,9 @@ def optimise(
 @app.command()
 def sample(
     n: Annotated[int, typer.Option("-n", help="how many molecules", min=1)] = 100,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="a file to write  [default: the terminal]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="a .smi, .csv, .tsv or .parquet  [default: the terminal]")
+    ] = None,
     model: Model = "zinc250k",
     temperature: Annotated[float, typer.Option(help="of decoding; 0 takes the likeliest token", min=0)] = 1.0,
     top_p: Annotated[float, typer.Option(help="draw only from tokens that hold this share", min=0, max=1)] = 1.0,
@@ -193,10 +200,12 @@ def sample(
     """
     import numpy as np
 
-    from molvae.core.files import write_text
+    from molvae.core.output import check_output, writing
     from molvae.core.runtime import progress
     from molvae.generation import load
 
+    if out is not None:
+        check_output(out, "smi", "csv", "tsv", "parquet")
     vae, rng = load(model, device=device), np.random.default_rng(seed)
     found: list[str] = []
     with progress(n, "sampling", "molecules") as bar:
@@ -209,7 +218,8 @@ def sample(
     if out is None:
         print("\n".join(found))
     else:
-        write_text(out, "".join(f"{smiles}\n" for smiles in found))
+        with writing(out, ["smiles"]) as write:
+            write([[smiles] for smiles in found])
         print(f"{out}: {len(found):,} molecules, {len(set(found)):,} of them distinct")
 
 
@@ -282,7 +292,7 @@ def oracles(part: Annotated[str, typer.Argument(help="show only what contains th
 def score(
     oracle: Annotated[str, typer.Argument(help="a name (see: molvae oracles), or a TOML file with an [oracle]")],
     source: Annotated[Path, typer.Argument(help=".csv, .tsv or .smi file, plain or .gz")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="the CSV to write")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="the .csv, .tsv or .parquet to write")],
     column: Column = None,
     parameters: Annotated[list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="of the oracle")] = None,
     workers: Annotated[int, typer.Option(help="processes; 0 scores in this one", min=0)] = 0,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ConfigDict
 
-from molvae.core.config import Spec, load_config
+from molvae.core.config import AnySpec, Spec, load_config
 from molvae.core.errors import ConfigError
 from molvae.oracles import Oracle
 from molvae.oracles import oracle as named_oracle
@@ -39,11 +40,21 @@ def build_oracle(text: str, parameters: Sequence[str]) -> Oracle:
     Raises:
         ConfigError: unknown name, parameter or file.
     """
+    for parameter in parameters:
+        if not re.match(r"\s*[^\s=]+\s*=", parameter):
+            raise ConfigError(f"--param {parameter!r}: expected KEY=VALUE, for instance target=c1ccccc1O")
     if text.endswith(".toml") or Path(text).is_file():
-        spec = load_config(text, OracleFile, [f"oracle.{parameter}" for parameter in parameters])
-        return spec.oracle.build()
-    given = load_config(None, Parameters, parameters).model_extra or {}
+        return _loaded(text, OracleFile, [f"oracle.{parameter}" for parameter in parameters]).oracle.build()
+    given = _loaded(None, Parameters, parameters).model_extra or {}
     try:
         return named_oracle(text, **given)
     except TypeError as error:
         raise ConfigError(f"oracle {text!r}: {error} (given: {json.dumps(given)})") from error
+
+
+def _loaded(path: str | None, spec_type: type[AnySpec], parameters: Sequence[str]) -> AnySpec:
+    """`load_config`, whose messages call the overrides by the option that they came from here."""
+    try:
+        return load_config(path, spec_type, parameters)
+    except ConfigError as error:
+        raise ConfigError(re.sub(r"^--set\b", "--param", str(error), flags=re.MULTILINE)) from None

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from molvae.core.errors import ConfigError
-from molvae.core.files import write_text
+from molvae.core.files import UTF16_MARKS, write_text
 
 
 class Spec(BaseModel):
@@ -82,12 +82,14 @@ def did_you_mean(word: str, choices: Sequence[str]) -> str:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file{_similar_file(path)}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
+        if error.object[:2] in UTF16_MARKS:
+            raise ConfigError(f"{path}: is UTF-16 text; save it as UTF-8") from None
         raise ConfigError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None

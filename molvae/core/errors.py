@@ -52,6 +52,12 @@ class CheckpointError(DataError):
     """A checkpoint is missing, damaged, or was made by an incompatible version."""
 
 
+class UnknownModelError(CheckpointError):
+    """There is no model of that name; no file is damaged."""
+
+    exit_code = 2
+
+
 class DownloadError(MolvaeError, OSError):
     """A file could not be fetched, or is not the file it should be."""
 

@@ -6,6 +6,7 @@ killed process never leaves half a file under the final name.
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.errors import ConfigError
+
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # the first two bytes of a text that is no UTF-8
 
 
 @contextmanager

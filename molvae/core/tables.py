@@ -20,6 +20,7 @@ from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 from molvae.core.config import did_you_mean
 from molvae.core.errors import DataError
+from molvae.core.files import UTF16_MARKS
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
             if kind == "parquet":
                 rows = _parquet_rows(path, handle, columns)
             elif kind == "smi":
-                rows = _smi_rows(handle, columns)
+                rows = _smi_rows(path, handle, columns)
             else:
                 rows = _delimited_rows(path, handle, kind, columns)
             for number, cells in rows:
@@ -164,13 +165,16 @@ def _opened(path: str | Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _text(handle: IO[bytes]) -> io.TextIOWrapper:
+def _text(path: str | Path, handle: IO[bytes]) -> io.TextIOWrapper:
+    if handle.read(2) in UTF16_MARKS:
+        raise DataError(f"{path}: is UTF-16 text; save it as UTF-8")
+    handle.seek(0)
     # A byte that is no UTF-8 becomes U+FFFD: it spoils its own row, which is then reported, and not the file.
     return io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline="")
 
 
-def _smi_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for number, line in enumerate(_text(handle), start=1):
+def _smi_rows(path: str | Path, handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for number, line in enumerate(_text(path, handle), start=1):
         fields = line.split(None, 1)
         if fields:
             both = {"smiles": fields[0], "name": fields[1].strip() if len(fields) > 1 else ""}
@@ -179,7 +183,7 @@ def _smi_rows(handle: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, 
 
 def _csv_rows(path: str | Path, handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
-    reader = csv.reader(_text(handle), delimiter=DELIMITERS[kind])
+    reader = csv.reader(_text(path, handle), delimiter=DELIMITERS[kind])
     while True:
         try:
             yield next(reader)
@@ -198,6 +202,11 @@ def _delimited_rows(
     header = next(rows)
     places = [header.index(name) for name in columns]
     for number, row in enumerate(filter(None, rows), start=1):
+        if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
+            raise DataError(
+                f"{path}: row {number:,} has {len(row)} cells, and the header {len(header)}; "
+                f"put quotes around a cell that holds {DELIMITERS[kind]!r}"
+            )
         yield number, tuple(row[i].strip() if i < len(row) else "" for i in places)
 
 

@@ -23,6 +23,7 @@ from molvae.tokens.vocabulary import EOS, Vocabulary
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_SPLITS = 20  # more names than that, and the column is no split column
+NO_SMILES = ("not a valid SMILES", "no SMILES in the row")  # reasons for which a wrong column is the likeliest cause
 REASONS = {DUPLICATE: "duplicate", DUPLICATE_ACROSS_SPLITS: "duplicate of a molecule in another split"}
 
 
@@ -58,6 +59,7 @@ def assemble(
     sources: Sequence[str],
     tokenizer: Tokenizer | Callable[[Vocabulary], Tokenizer],
     n_properties: int,
+    smiles_column: str = "smiles",
 ) -> Assembled:
     """Write shards, `vocabulary.json` and `dropped.csv`.
 
@@ -69,6 +71,7 @@ def assemble(
         sources: names of the input files.
         tokenizer: a given one, or how to make one from the vocabulary of the train split.
         n_properties: numbers that come with each molecule.
+        smiles_column: the column to name where nothing in it is SMILES.
 
     Raises:
         DataError: there is nothing to make a vocabulary from, nothing is left, or the split column is none.
@@ -85,12 +88,13 @@ def assemble(
     marks = mark_duplicates(keys(), at_most, work)
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = tokenizer(_train_vocabulary(chunks, marks, splits))
-    tokenizer.save(output / "vocabulary.json")
     writer = _Writer(output, sources, tokenizer, sorted(splits), n_properties)
     with writer, open(marks, "rb") as handle:
         for chunk in chunks():
             writer.add(chunk, np.frombuffer(handle.read(len(chunk)), dtype=np.uint8))
-    return writer.result(n_rows)
+    result = writer.result(n_rows, smiles_column)
+    tokenizer.save(output / "vocabulary.json")
+    return result
 
 
 def _numbered(chunk: Chunk, splits: dict[str, int]) -> Array:
@@ -111,8 +115,8 @@ def _train_vocabulary(chunks: Callable[[], Iterator[Chunk]], marks: Path, splits
             if "train" in chunk.splits:
                 used = (chunk.split == chunk.splits.index("train")) & (mark == FIRST)
                 symbols.update(chunk.alphabet[i] for i in np.unique(chunk.symbols[np.repeat(used, chunk.lengths)]))
-    if not symbols:
-        found = ", ".join(sorted(splits)) or "none: every row was dropped"
+    if not symbols and splits:  # without any split every row was dropped, which `_Writer` lists and tells
+        found = ", ".join(sorted(splits))
         raise DataError(f"no molecule in the split 'train' to make a vocabulary from (splits found: {found})")
     return Vocabulary.from_symbols(symbols)
 
@@ -176,11 +180,15 @@ class _Writer:
         self.unknown_tokens[token] += 1
         return f"unknown token: {token}"
 
-    def result(self, n_rows: int) -> Assembled:
+    def result(self, n_rows: int, smiles_column: str) -> Assembled:
         """What was written, after the end."""
         if not any(shard.n_molecules for shard in self.shards.values()):
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.dropped.most_common(5))
-            raise DataError(f"no molecule is left of {n_rows:,} rows ({reasons}); see {self.output / 'dropped.csv'}")
+            most = self.dropped.most_common(5)
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in most)
+            hint = f"; does the column {smiles_column!r} hold SMILES?" if most[0][0] in NO_SMILES else ""
+            raise DataError(
+                f"no molecule is left of {n_rows:,} rows ({reasons}); see {self.output / 'dropped.csv'}{hint}"
+            )
         return Assembled(
             tokenizer=self.tokenizer,
             n_rows=n_rows,

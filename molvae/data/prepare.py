@@ -325,6 +325,7 @@ def _assemble(config: PrepareConfig, tokenizer: Tokenizer | None, run: _Run, sto
             sources=list(_names(config.inputs)),
             tokenizer=tokenizer or fresh,
             n_properties=len(config.properties),
+            smiles_column=config.smiles_column,
         )
 
 

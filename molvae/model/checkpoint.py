@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from molvae.core.errors import CheckpointError
+from molvae.core.errors import CheckpointError, UnknownModelError
 from molvae.core.files import atomic_path, read_json, sha256_file, write_json
 from molvae.model.vae import SequenceVAE, VAESpec
 
@@ -25,7 +25,7 @@ def model_directory(name_or_path: str | Path) -> Path:
     """The directory of a model given by name or path.
 
     Raises:
-        CheckpointError: there is none; the message lists the names that exist.
+        UnknownModelError: there is none; the message lists the names that exist.
     """
     homes = [Path(__file__).parents[1] / "weights"]
     if home := os.environ.get("MOLVAE_HOME"):
@@ -35,7 +35,7 @@ def model_directory(name_or_path: str | Path) -> Path:
         if place.is_dir():
             return place
     names = sorted({p.name for home in homes if home.is_dir() for p in home.iterdir() if p.is_dir()})
-    raise CheckpointError(
+    raise UnknownModelError(
         f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'}"
     )
 

@@ -12,7 +12,9 @@ file. A program that buffers its output must flush after each line, or the time-
 
 Whatever goes wrong costs one molecule: garbage lines are logged and left out; on a time-out, a crash or an early end
 the answers so far are kept, the first molecule without an answer is NaN, and the command is started again with the
-others.
+others. A start that gave no answer at all is repeated with the first molecule alone, then with two, four and so on, so
+that no molecule is NaN on account of its neighbours. A command that has never answered anything is given up, with an
+`OracleError`, after 20 different molecules.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ log = logging.getLogger(__name__)
 
 CONTRACT_VERSION = 1
 _LONGEST_LINE = 1 << 20  # bytes; an answer is far shorter
-_FUTILE_STARTS = 3  # starts in a row without one answer, after which the rest of a batch is given up
+_HOPELESS = 20  # different molecules that failed, and not one answer since the oracle was made
 
 
 @final
@@ -78,6 +80,7 @@ class CommandOracle(Oracle):
         self.name = name or Path(self.command[0]).stem
         self.parameters = {"command": self.command, "version": version}
         self._live: set[subprocess.Popen[bytes]] = set()
+        self._answered, self._failed = False, set[str]()
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         smiles = as_list(smiles)
@@ -95,19 +98,31 @@ class CommandOracle(Oracle):
     def _batch(self, smiles: list[str]) -> dict[str, Any]:
         """Answers for distinct molecules, starting the command as often as it takes."""
         answers: dict[str, Any] = {}
-        waiting, futile = list(smiles), 0
+        waiting, size = list(smiles), len(smiles)
         while waiting:
-            found, reason = self._run(waiting)
+            given = waiting[:size]
+            found, reason = self._run(given)
             answers.update(found)
-            waiting = [each for each in waiting if each not in found]
-            if not waiting:
-                break
-            futile = 0 if found else futile + 1
-            if futile == _FUTILE_STARTS:
-                log.error("oracle %s: no answer in %d starts, %d molecules given up", self.name, futile, len(waiting))
-                break
-            log_failure(self.name, waiting.pop(0), reason)
+            self._answered = self._answered or bool(found)
+            missing = [each for each in given if each not in found]
+            if missing and (found or len(given) == 1):
+                self._fail(missing.pop(0), reason)
+            elif missing:
+                log.warning("oracle %s: no answer for %d molecules together: %s", self.name, len(given), reason)
+            waiting = missing + waiting[size:]
+            size = 2 * size if found else 1  # of many without an answer nobody knows which one is to blame
         return answers
+
+    def _fail(self, smiles: str, reason: str) -> None:
+        log_failure(self.name, smiles, reason)
+        if self._answered:
+            return
+        self._failed.add(smiles)
+        if len(self._failed) >= _HOPELESS:
+            raise OracleError(
+                f"oracle {self.name}: {self.command[0]!r} failed on each of {len(self._failed)} molecules and has "
+                f"never answered anything; does it run by hand? The last failure: {reason}"
+            )
 
     def _run(self, smiles: list[str]) -> tuple[dict[str, Any], str]:
         """One start of the command: what it answered, and why it answered no more."""

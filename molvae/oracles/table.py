@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from molvae.core.errors import DataError
-from molvae.core.files import atomic_path
+from molvae.chem.molecules import parse
+from molvae.core.errors import DataError, OracleError
+from molvae.core.output import check_output, writing
 from molvae.core.tables import carried_columns, check_columns, in_chunks, read_rows
 from molvae.oracles.oracle import Oracle, distinct
 
@@ -39,6 +35,11 @@ def _smiles_column(path: Path, header: list[str], column: str | None) -> str:
     """The column asked for, or one that is called as such columns are."""
     if column is None:
         column = next((name for name in _SMILES_COLUMNS if name in header), header[0] if len(header) == 1 else None)
+        if column is not None and parse(column) is not None:
+            raise DataError(
+                f"{path}: expected a header line with the name of the column, got the molecule {column!r}; add such a "
+                "line, or name the file .smi (where it is the name: --column)"
+            )
     if column is None:
         raise DataError(f"{path}: no SMILES column; name it with --column (columns: {', '.join(header)})")
     check_columns(path, [column])
@@ -52,54 +53,50 @@ def score_file(
     column: str | None = None,
     advance: Callable[[int], object] = lambda n: None,
 ) -> ScoreSummary:
-    """Score every molecule of a .csv, .tsv, .smi or .parquet file, plain or .gz, and write a CSV.
+    """Score every molecule of a .csv, .tsv, .smi or .parquet file, plain or .gz, and write a table.
 
-    The output has the same rows in the same order, all columns of the input and one more (Q more) named after the
-    oracle, otherwise where the name is taken; a molecule that is invalid or could not be scored has an empty cell.
+    The output has the same rows in the same order, all columns of the input as text and one more (Q more) named after
+    the oracle, otherwise where the name is taken; a molecule that is invalid or could not be scored has an empty cell.
     Memory does not grow with the input.
 
     Args:
         oracle: what scores.
         source: the input file.
-        out: the CSV to write; gzipped where it ends in .gz.
+        out: the file to write: .csv or .tsv, plain or .gz, or .parquet.
         column: name of the SMILES column; None looks for one called smiles.
         advance: told of the number of rows done, for a progress bar.
 
     Raises:
-        DataError: the input cannot be read, has no such column or one name twice, or the output cannot be written.
+        ConfigError: the output's name ends in something else.
+        DataError: the input cannot be read, has no such column or one name twice or not one molecule, or the output
+            cannot be written.
+        OracleError: not one molecule could be scored.
     """
     source, out = Path(source), Path(out)
+    check_output(out, "csv", "tsv", "parquet")
     header = carried_columns(source)
-    place = header.index(_smiles_column(source, header, column))
+    column = _smiles_column(source, header, column)
+    place = header.index(column)
     labels = [label if label not in header else f"{label}_score" for label in oracle.objectives]
     labels = distinct(labels, taken=header)
     n_rows = n_scored = 0
-    with _writing(out) as write:
-        write([header + labels])
+    any_molecule = any_score = False
+    with writing(out, header, labels) as write:
         for chunk in in_chunks(read_rows(source, header), _CHUNK):
-            values = oracle([row.cells[place] for row in chunk]).reshape(len(chunk), -1)
-            write([[*row.cells, *map(_cell, value)] for row, value in zip(chunk, values, strict=True)])
+            smiles = [row.cells[place] for row in chunk]
+            values = oracle(smiles).reshape(len(chunk), -1)
+            values = np.where(np.isfinite(values), values, np.nan)
+            write([(*row.cells, *value) for row, value in zip(chunk, values, strict=True)])
             n_rows += len(chunk)
             n_scored += int(np.isfinite(values).all(axis=1).sum())
+            any_score = any_score or bool(np.isfinite(values).any())
+            any_molecule = any_molecule or any_score or any(parse(each) is not None for each in smiles)
             advance(len(chunk))
+        if not any_molecule:
+            raise DataError(
+                f"{source}: none of the {n_rows:,} cells of the column {column!r} can be read as a molecule; are they "
+                "SMILES, is it this column (--column), and is the file separated as its name says?"
+            )
+        if not any_score:
+            raise OracleError(f"oracle {oracle.name}: not one molecule of {source} could be scored; the log says why")
     return ScoreSummary(n_rows, n_scored)
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[Callable[[list[list[str]]], None]]:
-    """A function that writes rows to a file which appears under its name only when whole."""
-    try:
-        with atomic_path(out) as temporary, open(temporary, "wb") as raw:
-            packed: Any = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) if out.suffix == ".gz" else raw
-            text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
-            yield csv.writer(text, lineterminator="\n").writerows
-            text.flush()
-            text.detach()
-            if packed is not raw:
-                packed.close()
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
-
-
-def _cell(value: float) -> str:
-    return repr(float(value)) if np.isfinite(value) else ""

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from molvae.core.addresses import without_password
-from molvae.core.errors import ConfigError, MolvaeError
+from molvae.core.errors import ConfigError, Interrupted, MolvaeError
 from molvae.workers.crew import Task
 from molvae.workers.spec import postgresql_address
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 300.0  # how long a database may be out of reach before a process gives up
+WORD_SECONDS = 60.0  # between two lines that say so
 TERMS, OVER, SEARCH = "terms", "over", "search"  # attributes of the study
 LOST = "lost"  # attribute of a trial: how many workers were lost with it
 ENGINE_OPTIONS: dict[str, Any] = {
@@ -78,27 +79,36 @@ def connect(address: str) -> Engine:
         raise ConfigError(f"storage {without_password(address)!r}: expected postgresql://USER@HOST/DATABASE") from None
 
 
-def persistently(action: Callable[[], Result], seconds: float = PATIENCE_SECONDS) -> Result:
+def persistently(
+    action: Callable[[], Result], seconds: float = PATIENCE_SECONDS, stopped: Callable[[], bool] = lambda: False
+) -> Result:
     """What `action` returns, tried again while the database is out of reach.
 
     Raises:
         MolvaeError: it stayed out of reach for so many seconds.
+        Interrupted: it is out of reach, and `stopped` says to wait no longer.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError
 
-    deadline, pause = time.monotonic() + seconds, 0.2
+    deadline, pause, said = time.monotonic() + seconds, 0.2, -math.inf
     while True:
         try:
             return action()
         except (StorageInternalError, DBAPIError) as error:
             cause = without_password(str(error.__cause__ or error).strip().splitlines()[0])
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise MolvaeError(
                     f"the storage cannot be used ({cause}); is the server running, and are user and database right?"
                 ) from None
-            log.warning("the storage is out of reach (%s); trying again", cause)
-            time.sleep(pause)
+            if now - said >= WORD_SECONDS:
+                log.warning("the storage is out of reach (%s); trying again", cause)
+                said = now
+            while time.monotonic() < now + pause:  # in short naps: a signal does not end a sleep
+                if stopped():
+                    raise Interrupted("stopped while the storage was out of reach") from None
+                time.sleep(0.1)
             pause = min(2 * pause, 10.0)
 
 

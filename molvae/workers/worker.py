@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 
 import rdkit
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 
 from molvae.core.addresses import without_password
 from molvae.core.config import parse_config
+from molvae.core.errors import Interrupted
 from molvae.oracles.config import OracleSpec
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.workers.local import isolated
@@ -57,46 +59,47 @@ def work(
     address = postgresql_address(storage)
     scored, since = 0, time.monotonic()
     log.info("worker %s: waiting for work at %s", _me(), without_password(address))
-    while not (stopped() or _idle(since, idle_seconds)):
-        joined = _join(address, study)
-        if joined is None:
-            time.sleep(POLL_SECONDS)
-            continue
-        try:
-            log.info("worker %s: joined the study %r", _me(), joined.name)
-            for counts in _serve(joined, idle_seconds, stopped):
-                scored += counts
-            log.info("worker %s: %d molecules scored", _me(), scored)
-            break
-        except KeyError:  # deleted by a coordinator that begins anew
-            log.warning("worker %s: the study %r is gone; waiting for a new one", _me(), joined.name)
-            since = time.monotonic()
-        finally:
-            joined.storage.engine.dispose()
+    with suppress(Interrupted):  # while the database was out of reach
+        while not (stopped() or _idle(since, idle_seconds)):
+            joined = _join(address, study, stopped)
+            if joined is None:
+                time.sleep(POLL_SECONDS)
+                continue
+            try:
+                log.info("worker %s: joined the study %r", _me(), joined.name)
+                for counts in _serve(joined, idle_seconds, stopped):
+                    scored += counts
+                log.info("worker %s: %d molecules scored", _me(), scored)
+                break
+            except KeyError:  # deleted by a coordinator that begins anew
+                log.warning("worker %s: the study %r is gone; waiting for a new one", _me(), joined.name)
+                since = time.monotonic()
+            finally:
+                joined.storage.engine.dispose()
     return scored
 
 
-def _join(address: str, name: str | None) -> SharedStudy | None:
+def _join(address: str, name: str | None, stopped: Callable[[], bool]) -> SharedStudy | None:
     engine = connect(address)
     try:
-        return persistently(lambda: open_as_worker(engine, address, name))
+        return persistently(lambda: open_as_worker(engine, address, name), stopped=stopped)
     finally:
         engine.dispose()
 
 
 def _serve(study: SharedStudy, idle_seconds: float | None, stopped: Callable[[], bool]) -> Iterator[bool]:
     """Score what waits until the study is over; for each molecule, whether the score counts."""
-    terms = persistently(lambda: study.terms)
+    terms = persistently(lambda: study.terms, stopped=stopped)
     if terms.rdkit != rdkit.__version__:
         log.warning("RDKit %s here, %s at the coordinator: scores may differ", rdkit.__version__, terms.rdkit)
     since = time.monotonic()
     with _oracle(terms) as oracle:
         while not (stopped() or _idle(since, idle_seconds)):
-            claimed = persistently(study.claim)
+            claimed = persistently(study.claim, stopped=stopped)
             if claimed is not None:
-                yield _score(study, oracle, *claimed, terms.heartbeat_seconds)
+                yield _score(study, oracle, *claimed, terms.heartbeat_seconds, stopped)
                 since = time.monotonic()
-            elif persistently(lambda: study.attributes).get(OVER):
+            elif persistently(lambda: study.attributes, stopped=stopped).get(OVER):
                 break
             else:
                 time.sleep(POLL_SECONDS)
@@ -107,7 +110,14 @@ def _oracle(terms: Terms) -> Oracle:
     return isolated(spec.build(), 1, terms.timeout_seconds)
 
 
-def _score(study: SharedStudy, oracle: Oracle, trial_id: int, smiles: str, heartbeat_seconds: float) -> bool:
+def _score(
+    study: SharedStudy,
+    oracle: Oracle,
+    trial_id: int,
+    smiles: str,
+    heartbeat_seconds: float,
+    stopped: Callable[[], bool],
+) -> bool:
     """Score one molecule and write it down; whether the score counts."""
     try:
         with Heartbeat(lambda: study.beat(trial_id), heartbeat_seconds):
@@ -115,7 +125,7 @@ def _score(study: SharedStudy, oracle: Oracle, trial_id: int, smiles: str, heart
     except BaseException:  # Ctrl-C, or an oracle that does not run here
         persistently(lambda: study.release(trial_id), 10)
         raise
-    counts = persistently(lambda: study.finish(trial_id, value))
+    counts = persistently(lambda: study.finish(trial_id, value), stopped=stopped)
     if not counts:
         log.warning("worker %s: %s was scored by another one meanwhile", _me(), smiles)
     return counts

@@ -135,13 +135,19 @@ def test_all_mistakes_are_reported_at_once(write) -> None:
     [
         (b"seed = ", "is not valid TOML: Invalid value (at end of document)"),
         (b"seed = 1\nseed = 2\n", "is not valid TOML: Cannot overwrite a value (at line 2, column 9)"),
-        (b"\xff\xfe", "is not UTF-8 text (invalid start byte at byte 0)"),
+        (b"seed = \xff", "is not UTF-8 text (invalid start byte at byte 7)"),
+        ("seed = 1\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        (b"\xfe\xff\x00s", "is UTF-16 text; save it as UTF-8"),
     ],
 )
 def test_files_that_are_no_toml(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     assert mistakes(path) == [f"{path}: {message}"]
+
+
+def test_a_byte_order_mark_is_no_content(write) -> None:
+    assert load_config(write("\ufeff" + GOOD), Run) == load_config(write(GOOD), Run)
 
 
 def test_files_that_are_not_there(write, tmp_path: Path) -> None:

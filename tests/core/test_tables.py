@@ -97,6 +97,14 @@ def test_short_rows_have_empty_cells(tmp_path: Path) -> None:
     assert next(read_rows(tmp_path / "mols.csv", ["smiles", "split"])).cells == ("CCO", "")
 
 
+def test_surplus_cells_are_refused_unless_they_are_empty(tmp_path: Path) -> None:
+    (tmp_path / "mols.csv").write_text("smiles,name\nCCO,ethanol,, \nCCN,amine,ethyl\n")
+    rows = read_rows(tmp_path / "mols.csv", ["smiles", "name"])
+    assert next(rows).cells == ("CCO", "ethanol")
+    with pytest.raises(DataError, match="mols.csv: row 2 has 3 cells, and the header 2; put quotes around .* ','"):
+        next(rows)
+
+
 def test_missing_column_lists_those_there_are(tmp_path: Path) -> None:
     as_delimited(tmp_path / "mols.csv", ",")
     with pytest.raises(DataError, match="no column 'smile'; its columns are: smiles, name, value; did you mean"):
@@ -135,6 +143,9 @@ def test_damaged_gzip_is_named_with_the_row(tmp_path: Path, damage: Callable[[Pa
         ("mols.csv.gz", b"<!doctype html>", "is named .gz but is not gzip"),
         ("mols.parquet", b"PAR1 and nothing else", "mols.parquet: is not a readable parquet file"),
         ("mols.parquet.gz", gzip.compress(b"PAR1 and nothing else"), "mols.parquet.gz: is not a readable parquet file"),
+        ("mols.csv", "smiles\nCCO\n".encode("utf-16"), "mols.csv: is UTF-16 text; save it as UTF-8"),
+        ("mols.smi", b"\xfe\xff\x00C", "mols.smi: is UTF-16 text"),
+        ("mols.csv.gz", gzip.compress("smiles\nCCO\n".encode("utf-16")), "mols.csv.gz: is UTF-16 text"),
         ("mols.sdf", b"", "unknown kind of file; expected a name ending in .smi"),
         ("mols.csv", b'smiles\n"CCO' + b"C" * 1_100_000, "mols.csv: line 2: is not valid CSV .*an unclosed quote"),
     ],

@@ -92,11 +92,29 @@ def test_short_output(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scored, [1, np.nan, 3])
 
 
-def test_a_program_that_never_answers_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+@pytest.mark.parametrize("dies", ["for s in molecules: s in bad and sys.exit(1)", ""], ids=["at once", "in order"])
+def test_bad_molecules_cost_no_others(tmp_path: Path, dies: str, batch_size: int | None) -> None:
+    """However many stand together, however they are grouped, and also where the program reads all of them first."""
+    bad, good = ["C" * n for n in range(1, 6)], ["N", "NN", "NNN"]
+    body = f"bad = {bad!r}\n{dies}\nfor s in molecules: s in bad and sys.exit(1); answer(s, len(s))"
+    scored = program(tmp_path, body, batch_size=batch_size)([good[0], *bad, *good[1:]])
+    np.testing.assert_array_equal(scored, [1, *[np.nan] * 5, 2, 3])
+
+
+def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
     start = time.monotonic()
-    assert np.isnan(program(tmp_path, "sys.exit(1)")(["C" * n for n in range(1, 100)])).all()
-    assert "given up" in caplog.text
+    scored = program(tmp_path, "sys.exit('no licence')", batch_size=4)
+    assert np.isnan(scored(["C" * n for n in range(1, 6)] * 2)).all()  # too few to tell
+    with pytest.raises(OracleError, match="failed on each of 20 molecules.*never answered.*stderr ends: no licence"):
+        scored(["C" * n for n in range(1, 100)])
     assert time.monotonic() - start < 20
+
+
+def test_a_program_that_has_answered_once_is_never_given_up(tmp_path: Path) -> None:
+    scored = program(tmp_path, "for s in molecules: s == 'N' or sys.exit(1); answer(s, 1)")
+    assert scored(["N"]) == [1]
+    assert np.isfinite(scored([*["C" * n for n in range(1, 30)], "N"])).tolist() == [False] * 29 + [True]
 
 
 def test_stderr_is_kept(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import csv
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from molvae.core.errors import DataError
+from molvae.core.errors import ConfigError, DataError, OracleError
 from molvae.oracles import Stacked, oracle
 from molvae.oracles.table import score_file
 
@@ -78,6 +79,10 @@ def test_scoring_again_finds_a_free_name(tmp_path: Path) -> None:
         ("in.csv", b"id,smils\n1,C\n", "smiles", "columns are: id, smils.*did you mean 'smils'"),
         ("in.csv", b"a,b\n1,C\n", None, "no SMILES column"),
         ("in.csv", b"", None, "is empty"),
+        ("in.csv", b"CCO\nCC\n", None, "expected a header line.*got the molecule 'CCO'.*name the file .smi"),
+        ("in.csv", b"smiles,id\nC,1\n\nCC,2, 3\n", None, "row 2 has 3 cells, and the header 2"),
+        ("in.csv", b"smiles,id\n1,C\n2,CC\n", None, "none of the 2 cells of the column 'smiles'.*are they SMILES"),
+        ("in.csv", b"smiles;id\nC;1\n", None, "none of the 1 cells.*separated as its name says"),
         ("in.csv.gz", b"no gzip", None, "is not gzip"),
         ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700, mtime=0)[:-12], None, "cut short"),
         ("in.xlsx", b"", None, "expected a name ending in"),
@@ -88,6 +93,39 @@ def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str |
     with pytest.raises(DataError, match=message):
         score_file(oracle("qed"), tmp_path / name, tmp_path / "out.csv", column=column)
     assert not (tmp_path / "out.csv").exists()  # nothing half-written is left
+
+
+def test_a_lone_column_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("C\nCCO\n")
+    assert score_file(oracle("mw"), tmp_path / "in.csv", tmp_path / "out.csv", column="C").scored == 1
+    (tmp_path / "in.csv").write_text("molecule\nCCO\n")
+    assert score_file(oracle("mw"), tmp_path / "in.csv", tmp_path / "out.csv").scored == 1
+
+
+def test_the_name_of_the_output_says_its_format(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text('id,smiles\n07,C\n"a\tb",bad\n')
+    for name in ("out.csv", "out.tsv", "out.parquet"):
+        score_file(oracle("heavy_atoms"), tmp_path / "in.csv", tmp_path / name)
+    tables = [
+        pd.read_csv(tmp_path / "out.csv"),
+        pd.read_csv(tmp_path / "out.tsv", sep="\t"),
+        pd.read_parquet(tmp_path / "out.parquet"),
+    ]
+    for table in tables:
+        assert table["id"].tolist() == ["07", "a\tb"]
+        assert table["heavy_atoms"].isna().tolist() == [False, True]
+        assert table["heavy_atoms"][0] == 1
+    for name in ("out.xlsx", "out", "out.smi", "out.parquet.gz"):
+        with pytest.raises(ConfigError, match=f"{name}: expected a name ending in .csv, .tsv or .parquet"):
+            score_file(oracle("qed"), tmp_path / "in.csv", tmp_path / name)
+        assert not (tmp_path / name).exists()
+
+
+def test_an_oracle_that_scores_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("bad\nC\nCC\n")
+    with pytest.raises(OracleError, match="not one molecule of .*in.smi could be scored"):
+        score_file(oracle("command", command="false"), tmp_path / "in.smi", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_missing_input_and_unwritable_output(tmp_path: Path) -> None:

@@ -189,6 +189,16 @@ def test_a_server_out_of_reach_is_said_without_the_password(capsys: pytest.Captu
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_worker_without_a_server_says_so_once_and_leaves_when_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("psycopg")
+    began = time.monotonic()
+    address = "postgresql://ann:s3cret@127.0.0.1:1/nowhere"
+    assert work(address, stopped=lambda: time.monotonic() - began > 5) == 0
+    assert time.monotonic() - began < 60
+    assert sum("the storage is out of reach" in message for message in caplog.messages) == 1
+    assert "s3cret" not in caplog.text
+
+
 @pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://a:s3cret@h/d", "postgresql://", "host"])
 def test_other_databases_are_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="expected postgresql://") as caught:
