@@ -118,7 +118,7 @@ class Ledger:
             if self._study.user_attrs.get("search", search) != search:
                 raise DataError(
                     f"{self.path} records another search: of another oracle, or with another seed, method, batch size, "
-                    "constraints, or contents of the files or the model it began with; choose another place, or --fresh"
+                    "constraints, or contents of the files or the model it began with; begin anew, or in another place"
                 )
             about = {**(about or {}), "search": search}
         for key, value in (about or {}).items():

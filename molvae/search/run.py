@@ -38,7 +38,7 @@ JOURNAL = "journal.log"
 EVENTS = "events.jsonl"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
-FAILURES = 30  # molecules that an oracle may fail to score before its first score, until it is given up
+FAILURES = 30  # molecules without a single score, since the search was started or resumed, until its oracle is given up
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -75,16 +75,16 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         inputs = _inputs(config, model is not None)
         ledger = _ledger(config, run_dir, oracle, inputs)
         dump_config(config, run_dir / "config.resolved.toml")
-        spent = sum(r.seconds for r in ledger.records)
-        append_event(run_dir / EVENTS, {"event": "start", "calls": len(ledger), "oracle_seconds": spent})
+        known, spent = len(ledger), sum(r.seconds for r in ledger.records)
+        append_event(run_dir / EVENTS, {"event": "start", "calls": known, "oracle_seconds": spent})
         with told, progress(spec.budget, "search", "calls") as bar:
-            bar.advance(len(ledger))
+            bar.advance(known)
             how: dict[str, Any] = {
                 "budget": spec.budget,
                 "batch_size": spec.batch_size,
                 "constraints": rules.filters,
                 "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
-                "stopped": lambda: flag.stopped or _hopeless(ledger.records, FAILURES),
+                "stopped": lambda: flag.stopped or _hopeless(ledger.records[known:], FAILURES),
             }
             if spec.with_crew:
                 require_one_objective(told)

@@ -10,6 +10,8 @@ from molvae.core.config import Spec
 from molvae.model.objective import Objective
 from molvae.model.vae import VAESpec
 
+SEEDS = 2**64  # what torch's generators take
+
 
 class OptimiserSpec(Spec):
     """AdamW with linear warm-up and cosine decay (Loshchilov and Hutter 2017, 2019)."""

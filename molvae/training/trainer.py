@@ -34,7 +34,7 @@ from molvae.model.checkpoint import (
 )
 from molvae.model.objective import LossTerms, collapse_warning
 from molvae.model.vae import SequenceVAE, VAESpec
-from molvae.training.config import TrainConfig
+from molvae.training.config import SEEDS, TrainConfig
 from molvae.training.hardware import Hardware, leave_the_others, set_up
 from molvae.training.resume import check_data, check_processes, check_settings, data_sha256
 from molvae.training.state import TrainState, build_optimiser, learning_rate
@@ -46,7 +46,6 @@ CONFIG, EVENTS, RESUME, MODEL = "config.resolved.toml", "events.jsonl", "resume/
 METRICS, MANIFEST = "metrics.json", "manifest.json"
 RESULTS = (METRICS, MANIFEST, *(f"{MODEL}/{name}" for name in (DESCRIPTION, WEIGHTS, VOCABULARY)))
 LOG_EVERY_STEPS = 20
-SEEDS = 2**64  # what torch's generators take
 
 
 def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path:

@@ -10,6 +10,7 @@ from molvae.data.loader import in_order
 from molvae.data.shards import TokenShards
 from molvae.model.objective import LatentDiagnosis, diagnose
 from molvae.model.vae import SequenceVAE
+from molvae.training.config import SEEDS
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def validate(model: SequenceVAE, shards: TokenShards, limit: int, seed: int) -> 
     """
     was_training = model.training
     model.eval()
-    generator = torch.Generator(model.device).manual_seed(seed % 2**64)
+    generator = torch.Generator(model.device).manual_seed(seed % SEEDS)
     longest = int(shards.lengths.max())
     distortion, exact, means, stds, rates = 0.0, 0, [], [], []
     for batch in in_order(shards, 256, limit):
