@@ -156,6 +156,7 @@ def test_unknown_keys_are_corrected(run: Run, verb: str) -> None:
     fails(run(verb, "mine.toml", "--set", "sed=3", "--set", "seed=x"), 2, "did you mean 'seed'?", "valid integer")
     fails(run(verb, "nine.toml"), 2, "nine.toml: no such file; did you mean 'mine.toml'?")
     fails(run(verb, "mine.toml", "--set", "seed"), 2, "expected KEY=VALUE")
+    fails(run(verb, "mine.toml", "--set", "device=gpu"), 2, "--set: device: unknown device 'gpu': expected auto, cpu")
 
 
 def test_init_never_replaces_a_file(run: Run, tmp_path: Path) -> None:

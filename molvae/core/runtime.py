@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from molvae.core.addresses import without_password
+from molvae.core.config import known_device
 from molvae.core.errors import DataError, DeviceError
 from molvae.core.files import sha256_file, sha256_text, write_json
 
@@ -64,15 +65,13 @@ def pick_device(name: str = "auto") -> torch.device:
     """
     import torch
 
+    try:
+        known_device(name)  # torch knows more names, such as xpu and meta
+    except ValueError as error:
+        raise DeviceError(str(error)) from None
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    unknown = DeviceError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise unknown from None
-    if device.type not in ("cpu", "cuda", "mps"):  # torch knows more names, such as xpu and meta
-        raise unknown
+    device = torch.device(name)
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError(f"device {name!r} asked for, but {why_no_cuda()}; device 'cpu' or 'auto' works here")

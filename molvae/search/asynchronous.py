@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from molvae.chem.filters import Filter
+from molvae.core.errors import Interrupted
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import SearchResult, broken, replay
@@ -45,25 +46,36 @@ def run_with_crew(
         first = cut_short[0]
         search.replay(first.asked, [r.smiles for r in cut_short], [r.told for r in cut_short], first.note)
     desk = _Desk(search, ledger, budget, on_batch)
+    try:
+        reason = _work(desk, crew, batch_size, constraints or {}, stopped)
+    except Interrupted:  # the crew was out of reach, and is not waited for
+        reason = "stopped"
+    return SearchResult(tuple(ledger.records), reason)
+
+
+def _work(
+    desk: _Desk, crew: Crew, batch_size: int, constraints: Mapping[str, Filter], stopped: Callable[[], bool]
+) -> str:
+    """Ask and record until the end; why it came."""
     wait = 0.0
     while True:
         desk.take(crew.finished(wait))
-        if len(ledger) >= budget:
+        if desk.left == 0:
             crew.dismiss()
-            return SearchResult(tuple(ledger.records), "budget")
+            return "budget"
         if stopped():
             crew.pause()
             while crew.busy:
                 desk.take(crew.finished(WAIT_SECONDS))
-            return SearchResult(tuple(ledger.records), "stopped")
+            return "stopped"
         pending = crew.pending
-        room = min(crew.wanted, budget - len(ledger) - len(pending))
+        room = min(crew.wanted, desk.left - len(pending))
         asked = desk.ask(min(room, batch_size), [task.smiles for task in pending]) if room > 0 else []
         if asked:
-            crew.submit([Task(c.smiles, c.origin, broken(c.smiles, constraints or {})) for c in asked])
+            crew.submit([Task(c.smiles, c.origin, broken(c.smiles, constraints)) for c in asked])
         elif not pending:
             crew.dismiss()
-            return SearchResult(tuple(ledger.records), "no new molecules")
+            return "no new molecules"
         wait = 0.0 if asked else WAIT_SECONDS
 
 
@@ -74,6 +86,11 @@ class _Desk:
         self.search, self.ledger, self.budget, self.on_batch = search, ledger, budget, on_batch
         self._asked = 0
 
+    @property
+    def left(self) -> int:
+        """Calls that may still be spent."""
+        return max(0, self.budget - len(self.ledger))
+
     def ask(self, n: int, pending: list[str]) -> list[Candidate]:
         """New molecules."""
         self._asked = n
@@ -83,7 +100,7 @@ class _Desk:
         """Record what was scored, as far as it is new and the budget goes, and tell it."""
         for done in results:
             smiles = done.task.smiles
-            if smiles in self.search.values or len(self.ledger) >= self.budget:
+            if smiles in self.search.values or not self.left:
                 continue
             record = Record(
                 call=len(self.ledger) + 1,

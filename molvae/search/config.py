@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from molvae.core.config import Spec
+from molvae.core.config import DeviceName, Spec
 from molvae.oracles.config import OracleSpec
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.diversity import SelectSpec
@@ -86,7 +86,7 @@ class OptimiseConfig(Spec):
 
     schema_version: Literal[1] = 1
     seed: int = Field(0, ge=0, lt=2**32)
-    device: str = "auto"
+    device: DeviceName = "auto"
     weights: str = Field("zinc250k", description="name of shipped weights, or a model directory")
     oracle: OracleSpec
     search: SearchSpec = SearchSpec()

@@ -88,7 +88,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
             }
             if spec.with_crew:
                 require_one_objective(told)
-                with _crew(config, run_dir, oracle, ledger, fresh) as crew:
+                with _crew(config, run_dir, oracle, ledger, fresh, flag) as crew:
                     result = run_with_crew(search, crew, ledger, **how)
             else:
                 result = run_search(search, told, ledger, windows=rules.windows, batch_growth=spec.batch_growth, **how)
@@ -116,7 +116,7 @@ def _hopeless(records: Sequence[Record], enough: int) -> bool:
     return len(records) >= enough and not any(record.scored for record in records)
 
 
-def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool) -> Crew:
+def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:
     """The workers that a config asks for."""
     spec = config.search
     known = {r.smiles for r in ledger.records}
@@ -132,7 +132,10 @@ def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger,
     )
     search = sha256_text(json.dumps(_what_must_stay(config), sort_keys=True))
     name = run_dir.resolve().name
-    return StudyCrew(spec.distributed, name, terms, search, ahead=spec.ahead, fresh=fresh, known=known.__contains__)
+    return StudyCrew(
+        spec.distributed, name, terms, search,
+        ahead=spec.ahead, fresh=fresh, known=known.__contains__, stopped=lambda: flag.stopped,
+    )  # fmt: skip
 
 
 def _what_must_stay(config: OptimiseConfig) -> dict[str, Any]:

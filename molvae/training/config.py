@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from molvae.core.config import Spec
+from molvae.core.config import DeviceName, Spec
 from molvae.model.objective import Objective
 from molvae.model.vae import VAESpec
 
@@ -42,7 +42,7 @@ class TrainConfig(Spec):
     schema_version: Literal[1] = 1
     data: str = Field(description="directory written by `molvae prepare`")
     seed: int = Field(0, ge=0)
-    device: str = "auto"
+    device: DeviceName = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of matrix products; auto takes bfloat16 where the hardware multiplies it"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from molvae.workers.crew import Crew, Scored, Task
 from molvae.workers.spec import DistributedSpec, postgresql_address
-from molvae.workers.study import OVER, Terms, open_as_coordinator, persistently
+from molvae.workers.study import OVER, Result, Terms, open_as_coordinator, persistently
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -42,10 +42,11 @@ class StudyCrew(Crew):
         ahead: molecules waiting beyond those being scored; None keeps as many as are being scored, at least 4.
         fresh: begin anew; what is in the study is lost.
         known: whether a molecule's score is recorded already.
+        stopped: while the database is out of reach, whether to wait no longer.
 
     Raises:
         ConfigError: see `open_as_coordinator`.
-        MolvaeError: the database cannot be reached.
+        MolvaeError (later, too): the database cannot be reached; Interrupted where `stopped` said so.
     """
 
     def __init__(
@@ -58,19 +59,23 @@ class StudyCrew(Crew):
         ahead: int | None = None,
         fresh: bool = False,
         known: Callable[[str], bool] = lambda smiles: False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.spec, self.ahead, self._known = spec, ahead, known
+        self.spec, self.ahead, self._known, self._stopped = spec, ahead, known, stopped
         address = postgresql_address(spec.storage)
         self.study, self._lock = open_as_coordinator(address, spec.study or name, terms, search, fresh)
         self._given_out: set[str] = set()  # scores that `finished` has returned
         self._looked_for_lost = -math.inf
         self._state = self._look()
 
+    def _persistently(self, action: Callable[[], Result]) -> Result:
+        return persistently(action, stopped=self._stopped)
+
     def _look(self) -> _State:
         """What stands in the database now."""
         from optuna.trial import TrialState
 
-        trials = persistently(self.study.trials)
+        trials = self._persistently(self.study.trials)
         seen: set[str] = set()
         state: dict[TrialState, list[FrozenTrial]] = {kind: [] for kind in TrialState}
         for trial in trials:
@@ -99,7 +104,7 @@ class StudyCrew(Crew):
 
     def submit(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            persistently(lambda task=task: self.study.add(task))  # type: ignore[misc]
+            self._persistently(lambda task=task: self.study.add(task))  # type: ignore[misc]
         self._state = self._look()
 
     def finished(self, seconds: float) -> list[Scored]:
@@ -119,14 +124,14 @@ class StudyCrew(Crew):
     def _rescue(self) -> None:
         """Give the molecules of lost workers back, once a heartbeat."""
         if time.monotonic() - self._looked_for_lost >= self.spec.heartbeat_seconds:
-            persistently(lambda: self.study.give_back(self.spec.attempts))
+            self._persistently(lambda: self.study.give_back(self.spec.attempts))
             self._looked_for_lost = time.monotonic()
 
     def pause(self) -> None:
         """Nothing to do: the workers go on with what waits, and a new coordinator reads the scores."""
 
     def dismiss(self) -> None:
-        persistently(lambda: self.study.say(**{OVER: True}))
+        self._persistently(lambda: self.study.say(**{OVER: True}))
 
     def close(self) -> None:
         self._lock.dispose()

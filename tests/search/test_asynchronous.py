@@ -20,7 +20,7 @@ from search_molecules import MOLECULES
 from molvae.chem.filters import PropertyWindow
 from molvae.chem.molecules import parse
 from molvae.core.config import dump_config, parse_config
-from molvae.core.errors import ConfigError, OracleError
+from molvae.core.errors import ConfigError, Interrupted, OracleError
 from molvae.core.files import read_json
 from molvae.oracles import CachedOracle, ParallelOracle, oracle
 from molvae.oracles.command import CommandOracle
@@ -35,6 +35,7 @@ from molvae.search.methods import BayesianSpec, InnerSpec, Setting
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.surrogate import TanimotoGP, tanimoto
+from molvae.workers.crew import Scored
 from molvae.workers.local import LocalCrew, isolated
 
 METHOD = BayesianSpec(
@@ -206,6 +207,19 @@ def test_a_stop_records_what_is_being_scored_and_begins_nothing(tmp_path: Path) 
     assert len(result.smiles) == len(set(result.smiles)) == 40
     assert not set(again.seen) & set(slow.seen)
     assert not file.exists()
+
+
+def test_a_stop_while_the_crew_is_out_of_reach_keeps_what_was_recorded() -> None:
+    class Vanishing(LocalCrew):
+        def finished(self, seconds: float) -> list[Scored]:
+            if len(ledger) >= 5:
+                raise Interrupted("stopped while the storage was out of reach")
+            return super().finished(seconds)
+
+    ledger = Ledger()
+    with Vanishing(Slow(), 1) as crew:
+        result = run_with_crew(search(), crew, ledger, budget=40, batch_size=2)
+    assert (result.reason, len(result.smiles)) == ("stopped", 5)
 
 
 def test_an_oracle_that_cannot_run_ends_the_search() -> None:

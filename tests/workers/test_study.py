@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from postgres_server import server
 from sqlalchemy import text
 
 from molvae.core.addresses import without_password
 from molvae.core.config import dump_config, load_config, parse_config
-from molvae.core.errors import ConfigError, MolvaeError
+from molvae.core.errors import ConfigError, Interrupted, MolvaeError
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Task
 from molvae.workers.spec import DistributedSpec, postgresql_address
@@ -197,6 +199,18 @@ def test_a_worker_without_a_server_says_so_once_and_leaves_when_stopped(caplog: 
     assert time.monotonic() - began < 60
     assert sum("the storage is out of reach" in message for message in caplog.messages) == 1
     assert "s3cret" not in caplog.text
+
+
+def test_a_coordinator_that_lost_its_server_leaves_when_stopped(postgres: str) -> None:
+    with ExitStack() as there:
+        spec = DistributedSpec(storage=there.enter_context(server()), study="lost")
+        with StudyCrew(spec, "", TERMS, "a", stopped=lambda: True) as crew:
+            crew.submit([Task("CCO", "start")])
+            there.close()
+            began = time.monotonic()
+            with pytest.raises(Interrupted, match="out of reach"):
+                crew.finished(60)
+            assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://a:s3cret@h/d", "postgresql://", "host"])
