@@ -7,7 +7,6 @@ keys are refused, every mistake is reported at once, and each names file, key, r
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from molvae.core.errors import ConfigError
 from molvae.core.files import UTF16_MARKS, write_text
+from molvae.core.runtime import known_device
 
 
 class Spec(BaseModel):
@@ -27,19 +27,6 @@ class Spec(BaseModel):
 
 
 AnySpec = TypeVar("AnySpec", bound=BaseModel)
-
-
-def known_device(name: str) -> str:
-    """The name of a device, checked without loading torch; whether it is there turns out where it is used.
-
-    Raises:
-        ValueError: there are no devices of that name.
-    """
-    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d+)?", name):
-        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N")
-    return name
-
-
 DeviceName = Annotated[str, AfterValidator(known_device)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import platform
+import re
 import shlex
 import signal
 import sys
@@ -19,7 +20,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from molvae.core.addresses import without_password
-from molvae.core.config import known_device
 from molvae.core.errors import DataError, DeviceError
 from molvae.core.files import sha256_file, sha256_text, write_json
 
@@ -52,6 +52,17 @@ def versions() -> dict[str, str]:
 def usable_cpus() -> int:
     """Number of CPUs that this process may use (not how many the machine has)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def known_device(name: str) -> str:
+    """The name of a device, checked without loading torch; whether it is there turns out where it is used.
+
+    Raises:
+        ValueError: there are no devices of that name.
+    """
+    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d+)?", name):
+        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N")
+    return name
 
 
 def pick_device(name: str = "auto") -> torch.device:
