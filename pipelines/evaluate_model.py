@@ -58,8 +58,8 @@ def main() -> None:
         for name, temperature in (("prior_greedy", None), ("prior_sampled", 1.0)):
             result[name] = draws(vae, args.samples, temperature, smiles, train or None, args.seed)
     show(result)
-    rates = sorted(result["rate_by_dimension_nats"])
-    print(f"{'rate by dimension, nats':24s} {rates[0]:.2f} .. {rates[len(rates) // 2]:.2f} .. {rates[-1]:.2f}")
+    rates = sorted(result["rate_by_group_nats"])
+    print(f"{'rate by group, nats':24s} {rates[0]:.2f} .. {rates[len(rates) // 2]:.2f} .. {rates[-1]:.2f}")
     if args.out is not None:
         write_json(args.out, result)
 

@@ -56,7 +56,7 @@ A SELFIES sequence VAE (GRU encoder and decoder), written by `{command}`.
 | Active dimensions | {active_units} of {latent_dim} |
 | Rate of one dimension, least / median / most | {rate_min:.2f} / {rate_median:.2f} / {rate_max:.2f} nats |
 
-The rate of every dimension stands in `model.json` under `metrics.rate_by_dimension_nats`.
+The rate of every dimension stands in `model.json` under `metrics.rate_by_group_nats`.
 
 ## Use and limits
 
@@ -84,7 +84,7 @@ def card(
     description = read_json(run / "model" / DESCRIPTION)
     manifest = read_json(run / "manifest.json")
     splits = read_json(Path(spec.data) / "manifest.json")["splits"]
-    rates = sorted(metrics["rate_by_dimension_nats"])
+    rates = sorted(metrics["rate_by_group_nats"])
     model, _ = load_checkpoint(run / "model")
     return CARD.format(
         name=name,

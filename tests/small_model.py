@@ -13,8 +13,9 @@ from molvae.core.files import write_json
 from molvae.data.batch import TokenBatch
 from molvae.data.shards import ShardWriter
 from molvae.generation import MoleculeVAE
+from molvae.model.bottlenecks import GaussianSpec
 from molvae.model.objective import Constant, Objective
-from molvae.model.vae import GaussianSpec, SequenceVAE, VAESpec
+from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.tokens.tokenizer import Tokenizer, default_constraints, to_symbols
 from molvae.tokens.vocabulary import Vocabulary
 

@@ -24,6 +24,10 @@ def spec_of(path: Path) -> type[Spec]:
         from pipelines.pmo.study import Study
 
         return Study
+    if "variants" in sections:
+        from pipelines.benchmark_variants import Study as Variants
+
+        return Variants
     from molvae.training.config import TrainConfig
 
     return TrainConfig

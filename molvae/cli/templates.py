@@ -43,4 +43,6 @@ def write_template(name: str, path: Path) -> str:
     sections = tomllib.loads(text)
     if "methods" in sections:  # results of its own, so that a changed study never replaces the published rows
         return f"python -m pipelines.benchmark_pmo {path} --out {path.with_suffix('.csv')}"
+    if "variants" in sections:
+        return f"python -m pipelines.benchmark_variants {path} --data FILE --out {path.with_suffix('.csv')}"
     return f"molvae {'optimise' if 'oracle' in sections else 'train'} {path}"

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from molvae.core.config import Spec
+from molvae.model.penalties import Penalty
 from molvae.model.vae import VAEOutput
 
 
@@ -67,7 +68,10 @@ Schedule = Annotated[Constant | Linear | Cyclical, Field(discriminator="kind")]
 
 
 class LossTerms(NamedTuple):
-    """Scalars in nats per molecule: loss = distortion + beta * (sum over groups of max(rate, lambda)) + penalty."""
+    """Scalars in nats per molecule: loss = distortion + beta * (sum over groups of max(rate, lambda)) + penalty.
+
+    penalty is the bottleneck's auxiliary loss and all `Objective.penalties`.
+    """
 
     loss: Tensor
     distortion: Tensor
@@ -76,21 +80,23 @@ class LossTerms(NamedTuple):
 
 
 class Objective(Spec):
-    """Beta-ELBO with free bits, the same for every bottleneck.
+    """Beta-ELBO with free bits and penalties, the same for every bottleneck.
 
     Args:
         beta: schedule of the rate's weight by optimiser step.
         free_bits: lambda, nats per group.
+        penalties: see `model/penalties.py`.
     """
 
     beta: Schedule = Constant(value=1.0)
     free_bits: float = Field(0.0, ge=0)
+    penalties: tuple[Penalty, ...] = ()
 
     def __call__(self, output: VAEOutput, step: int) -> LossTerms:
         """Loss terms of a batch at an optimiser step."""
         distortion = output.distortion.mean()
         by_group = output.latent.rate.mean(0)  # (G,)
-        penalty = output.latent.aux
+        penalty = output.latent.aux + sum(penalty(output.latent) for penalty in self.penalties)
         loss = distortion + self.beta(step) * by_group.clamp_min(self.free_bits).sum() + penalty
         return LossTerms(loss, distortion, by_group.sum(), penalty)
 
@@ -124,6 +130,7 @@ def diagnose(mean: Tensor, std: Tensor, rate: Tensor, generator: torch.Generator
     """
     n = len(mean)
     z = mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
+    z, mean, std = (part.cpu().double() for part in (z, mean, std))  # squares of small deviations cancel
     precision = std.square().reciprocal()
     square = z.square() @ precision.t() - 2 * z @ (mean * precision).t() + (mean.square() * precision).sum(1)
     log_density = -0.5 * square - std.log().sum(1)  # (N, N), [i, j] = log q(z_i | x_j) + constant

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from molvae.core.config import Spec
 from molvae.data.batch import TokenBatch
 from molvae.model import decoding
-from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck, LatentSample, Posterior
+from molvae.model.bottlenecks import BottleneckSpec, GaussianSpec
+from molvae.nn.bottleneck import LatentSample
 from molvae.nn.decoder import GRUDecoder
 from molvae.nn.encoder import GRUEncoder
-
-
-class GaussianSpec(Spec):
-    """A diagonal Gaussian bottleneck."""
-
-    kind: Literal["gaussian"] = "gaussian"
-    latent_dim: int = Field(128, gt=0)
-
-    def build(self, input_dim: int) -> Bottleneck:
-        """The bottleneck for an encoder output of `input_dim`."""
-        return GaussianBottleneck(input_dim, self.latent_dim)
+from molvae.nn.gaussian import Posterior
 
 
 class VAESpec(Spec):
@@ -35,7 +26,12 @@ class VAESpec(Spec):
     decoder_dim: int = Field(512, gt=0)
     token_dropout: float = Field(0.1, ge=0, lt=1)
     condition_dim: int = Field(0, ge=0)
-    bottleneck: GaussianSpec = GaussianSpec()
+    bottleneck: BottleneckSpec = GaussianSpec()
+
+    @field_validator("bottleneck", mode="before")
+    @classmethod
+    def _gaussian_unless_said(cls, value: Any) -> Any:
+        return {"kind": "gaussian", **value} if isinstance(value, dict) else value
 
 
 class VAEOutput(NamedTuple):

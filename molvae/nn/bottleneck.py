@@ -4,8 +4,8 @@
 |---|---|---|
 | h | (B, D) | encoder output |
 | z | (B, Z) | latent sample |
-| mean, std | (B, Z) | of the posterior q(z|x) = N(mean, diag(std^2)) |
-| rate | (B, G) | KL(q(z|x) || p(z)) in nats by group; G = Z for a diagonal Gaussian |
+| mean, std | (B, Z) | of the posterior q(z|x); of a Gaussian one they are all there is to know |
+| rate | (B, G) | KL(q(z|x) || p(z)) in nats by group; G = Z for a diagonal Gaussian beside a normal prior |
 | K | | importance samples |
 """
 
@@ -17,14 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-LOG_STD_RANGE = (-7.0, 3.0)  # keeps a diverging encoder finite; far outside what training reaches
-
-
-class Posterior(NamedTuple):
-    """Mean and standard deviation of q(z|x), (B, Z) each."""
-
-    mean: Tensor
-    std: Tensor
+from molvae.nn.gaussian import Posterior, from_raw, gaussian_log_prob, gaussian_noise
+from molvae.nn.priors import NormalPrior, Prior
 
 
 class LatentSample(NamedTuple):
@@ -47,7 +41,7 @@ class Bottleneck(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, h: Tensor) -> Posterior:
-        """The posterior for h (B, D)."""
+        """Mean and standard deviation of the posterior for h (B, D), without randomness."""
 
     @abstractmethod
     def importance(self, h: Tensor, k: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -59,36 +53,27 @@ class Bottleneck(nn.Module, ABC):
 
 
 class GaussianBottleneck(Bottleneck):
-    """Diagonal Gaussian posterior, standard normal prior (Kingma and Welling 2014, arXiv:1312.6114, appendix B)."""
+    """Diagonal Gaussian posterior (Kingma and Welling 2014, arXiv:1312.6114, appendix B); any prior, normal if none."""
 
-    def __init__(self, input_dim: int, latent_dim: int) -> None:
+    def __init__(self, input_dim: int, latent_dim: int, prior: Prior | None = None) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.project = nn.Linear(input_dim, 2 * latent_dim)
+        self.prior = NormalPrior(latent_dim) if prior is None else prior
 
     def encode(self, h: Tensor) -> Posterior:
-        mean, log_std = self.project(h).chunk(2, dim=1)
-        return Posterior(mean, log_std.clamp(*LOG_STD_RANGE).exp())
+        return from_raw(self.project(h))
 
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> LatentSample:
         posterior = self.encode(h)
-        noise = torch.randn(posterior.mean.shape, generator=generator, device=h.device)
-        z = posterior.mean + posterior.std * noise
-        return LatentSample(z, gaussian_kl(posterior), z.new_zeros(()), posterior)
+        z = posterior.mean + posterior.std * gaussian_noise(posterior.mean, generator)
+        return LatentSample(z, self.prior.rate(posterior, z), z.new_zeros(()), posterior)
 
     def importance(self, h: Tensor, k: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        mean, std = self.encode(h)
-        noise = torch.randn((k, *mean.shape), generator=generator, device=h.device)
-        z = mean + std * noise
-        log_weight = 0.5 * (noise.square() - z.square()).sum(-1) + std.log().sum(-1)
-        return z, log_weight
+        posterior = self.encode(h)
+        mean, std = posterior
+        z = mean + std * gaussian_noise(mean.expand(k, -1, -1), generator)
+        return z, self.prior.log_prob(z) - gaussian_log_prob(z, posterior)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        device = self.project.weight.device
-        return torch.randn(n, self.latent_dim, generator=generator, device=device)
-
-
-def gaussian_kl(posterior: Posterior) -> Tensor:
-    """KL(N(mean, std^2) || N(0, 1)) by dimension, (B, Z) nats (Kingma and Welling 2014, eq. 10)."""
-    mean, std = posterior
-    return 0.5 * (mean.square() + std.square() - 1) - std.log()
+        return self.prior.sample(n, generator)

@@ -35,8 +35,7 @@ class PriorSearch(Search):
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
         found: dict[str, Candidate] = {}
         for _ in range(ROUNDS):
-            z = rng.standard_normal((n, self.model.latent_dim)).astype(np.float32)
-            decoded = self.model.decode(z, temperature=self.temperature, rng=rng)
+            decoded = self.model.decode(self.model.prior(n, rng), temperature=self.temperature, rng=rng)
             drawn = [Candidate(s, "prior_draw") for s in decoded if s is not None]
             new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
             found.update({c.smiles: c for c in new})

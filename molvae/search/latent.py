@@ -43,6 +43,10 @@ class LatentModel(Protocol):
         """For each molecule `copies` variants, in which the decoder at z (N, Z) has rewritten a few tokens."""
         ...
 
+    def prior(self, n: int, rng: Any = ...) -> Points:
+        """`n` latent points from the prior, (n, Z)."""
+        ...
+
     def sample(self, n: int, temperature: Any = ..., *, rng: Any = ...) -> list[str]:
         """`n` molecules from the prior."""
         ...
@@ -144,13 +148,16 @@ class StochasticDecoding(LatentMove):
 
 
 class PriorDraw(LatentMove):
-    """A point from the prior Normal(0, I)."""
+    """A point from the model's prior."""
 
     name = "prior_draw"
     parents = 0
 
+    def __init__(self, model: LatentModel) -> None:
+        self.model = model
+
     def points(self, mean: Points, std: Points, rng: np.random.Generator) -> Points:
-        return rng.standard_normal(mean.shape[1:])
+        return self.model.prior(mean.shape[1], rng)
 
 
 class LatentProposals(Proposer):

@@ -145,9 +145,7 @@ class DecoderEditsSpec(Spec):
     copies: int = Field(6, ge=1, description="variants of each parent drawn")
 
     def build(self, space: LatentSpace | None) -> Proposer:
-        if space is None:
-            raise ConfigError("decoder_edits needs a model; give `weights`, or leave it out")
-        return DecoderEdits(space, self.edits, self.scale, self.copies)
+        return DecoderEdits(_needed(space, self.kind), self.edits, self.scale, self.copies)
 
 
 class PriorDrawSpec(Spec):
@@ -158,7 +156,13 @@ class PriorDrawSpec(Spec):
     share: Share = 1.0
 
     def build(self, space: LatentSpace | None) -> LatentMove:
-        return PriorDraw()
+        return PriorDraw(_needed(space, self.kind).model)
+
+
+def _needed(space: LatentSpace | None, kind: str) -> LatentSpace:
+    if space is None:
+        raise ConfigError(f"{kind} needs a model; give `weights`, or leave it out")
+    return space
 
 
 ProposerSpec = Annotated[

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from molvae.core.config import DeviceName, Spec
+from molvae.model.bottlenecks import VQSpec
 from molvae.model.objective import Objective
 from molvae.model.vae import VAESpec
 
@@ -57,3 +58,11 @@ class TrainConfig(Spec):
     objective: Objective = Objective()
     optimiser: OptimiserSpec = OptimiserSpec()
     validation: ValidationSpec = ValidationSpec()
+
+    @model_validator(mode="after")
+    def _penalties_fit(self) -> TrainConfig:
+        if isinstance(self.model.bottleneck, VQSpec) and self.objective.penalties:
+            raise ValueError(
+                "objective.penalties are for Gaussian posteriors (model.bottleneck.kind gaussian or ladder), not for vq"
+            )
+        return self

@@ -79,6 +79,7 @@ class Meter:
     loss: float = 0.0
     distortion: float = 0.0
     rate: float = 0.0
+    penalty: float = 0.0
 
     def add(self, terms: LossTerms, batch: TokenBatch) -> None:
         """Count one step."""
@@ -87,6 +88,7 @@ class Meter:
         self.loss += float(terms.loss.detach())
         self.distortion += float(terms.distortion.detach())
         self.rate += float(terms.rate.detach())
+        self.penalty += float(terms.penalty.detach())
 
     def event(self) -> dict[str, Any]:
         """Losses in nats per molecule and throughput of this process."""
@@ -95,6 +97,7 @@ class Meter:
             "loss_nats": self.loss / self.steps,
             "distortion_nats": self.distortion / self.steps,
             "rate_nats": self.rate / self.steps,
+            "penalty_nats": self.penalty / self.steps,
             "tokens_per_second": self.tokens / seconds,
         }
 

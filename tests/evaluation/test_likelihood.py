@@ -38,7 +38,7 @@ def test_another_spelling_counts_as_the_same_molecule(tiny_vae: MoleculeVAE) -> 
 def test_rates_equal_torch_distributions(tiny_vae: MoleculeVAE, evaluated: Evaluation) -> None:
     mean, std = (torch.from_numpy(part) for part in tiny_vae.posterior(small_molecules()[:60]))
     expected = kl_divergence(Normal(mean, std), Normal(0.0, 1.0)).mean(0)
-    np.testing.assert_allclose(evaluated.rate_by_dimension_nats, expected, atol=1e-3)
+    np.testing.assert_allclose(evaluated.rate_by_group_nats, expected, atol=1e-3)
     assert evaluated.rate_nats == pytest.approx(float(expected.sum()), rel=1e-4)
     assert evaluated.active_units == int((mean.var(0, unbiased=False) > 0.01).sum())
 
@@ -53,7 +53,7 @@ def test_bounds(tiny_vae: MoleculeVAE, evaluated: Evaluation) -> None:
 def test_it_can_be_written_as_json(evaluated: Evaluation) -> None:
     value = json.loads(json.dumps(evaluated.as_dict(), allow_nan=False))
     assert value["n_molecules"] == 63
-    assert len(value["rate_by_dimension_nats"]) == 8
+    assert len(value["rate_by_group_nats"]) == 8
 
 
 def test_nothing_to_read_is_said(tiny_vae: MoleculeVAE) -> None:

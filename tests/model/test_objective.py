@@ -21,7 +21,8 @@ from molvae.model.objective import (
     diagnose,
 )
 from molvae.model.vae import VAEOutput
-from molvae.nn.bottleneck import GaussianBottleneck, LatentSample, Posterior, gaussian_kl
+from molvae.nn.bottleneck import GaussianBottleneck, LatentSample
+from molvae.nn.gaussian import Posterior, gaussian_kl
 
 
 def seeded(seed: int) -> torch.Generator:

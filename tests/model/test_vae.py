@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from molvae.data.batch import TokenBatch
-from molvae.model.vae import GaussianSpec, SequenceVAE, VAESpec
+from molvae.model.bottlenecks import GaussianSpec
+from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.tokens.vocabulary import EOS
 
 V, B = 10, 6

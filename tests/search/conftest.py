@@ -7,7 +7,8 @@ import torch
 from search_molecules import MOLECULES
 
 from molvae.generation import MoleculeVAE
-from molvae.model.vae import GaussianSpec, SequenceVAE, VAESpec
+from molvae.model.bottlenecks import GaussianSpec
+from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.oracles import oracle
 from molvae.oracles.oracle import Oracle
 from molvae.tokens.tokenizer import Tokenizer, default_constraints, to_symbols

@@ -12,8 +12,9 @@ from molvae.core.config import dump_config
 from molvae.core.errors import Interrupted
 from molvae.core.files import read_events, sha256_file
 from molvae.core.runtime import StopFlag
+from molvae.model.bottlenecks import GaussianSpec
 from molvae.model.objective import Constant, Objective
-from molvae.model.vae import GaussianSpec, VAESpec
+from molvae.model.vae import VAESpec
 from molvae.training.config import OptimiserSpec, TrainConfig, ValidationSpec
 from molvae.training.hardware import set_up
 from molvae.training.trainer import Run
