@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,17 +12,19 @@ import numpy as np
 import torch
 from rdkit import Chem
 
+from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import has_radicals
 from molvae.core.errors import ConfigError, MoleculeError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
+from molvae.data.conditions import Conditions
 from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
+from molvae.model.interpolation import Points, spherical
 from molvae.model.inversion import INVERSION, inverted
 from molvae.model.vae import SequenceVAE
+from molvae.tokens.rewrite import rewritten
 from molvae.tokens.tokenizer import Ids, Tokenizer
-from molvae.tokens.vocabulary import BOS, EOS, PAD
 
-Points = np.ndarray[Any, np.dtype[np.float32]]
 Randomness = int | np.random.Generator
 OnInvalid = Literal["raise", "nan"]
 
@@ -56,24 +59,73 @@ class MoleculeVAE:
     does not depend on how molecules are batched, up to rounding (2e-6 of a latent coordinate). Randomness comes from
     `rng`, a seed or a `numpy.random.Generator`.
 
+    A conditional model reads each molecule together with its properties, and decodes towards properties that it is
+    given: `vae.given(logp=3, qed=0.9).sample(10)`.
+
     Raises:
-        ConfigError: the network is conditioned on properties, which no method here takes.
+        ConfigError: the network is conditioned on properties that `info` does not name.
     """
 
     def __init__(
         self, network: SequenceVAE, tokenizer: Tokenizer, info: dict[str, Any] | None = None, path: Path | None = None
     ) -> None:
-        if condition_dim := network.spec.condition_dim:
-            raise ConfigError(
-                f"a model with condition_dim = {condition_dim} needs properties beside each molecule, and MoleculeVAE "
-                "takes none; use its SequenceVAE (molvae.model.checkpoint.load_checkpoint), or train one without"
-            )
         self.network, self.tokenizer, self.info, self.path = network.eval(), tokenizer, info or {}, path
+        self.conditions = Conditions.from_dict(self.info["conditions"]) if "conditions" in self.info else None
+        self.target: Points | None = None  # (P,) properties to decode towards, standardised
+        if network.spec.condition_dim != len(self.properties):
+            raise ConfigError(
+                f"the network wants {network.spec.condition_dim} properties beside each molecule, but its description "
+                f"names {len(self.properties)}; it was made by an older version or by hand, train it again"
+            )
 
     @property
     def latent_dim(self) -> int:
         """Z."""
         return self.network.latent_dim
+
+    # --- conditions ---------------------------------------------------------------------------------------------------
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Names of the P properties that the model is conditioned on; none for most models."""
+        return () if self.conditions is None else self.conditions.names
+
+    def given(self, **values: float) -> MoleculeVAE:
+        """The same model, decoding towards these properties (a value for each of `properties`, in its own unit).
+
+        Raises:
+            ConfigError: the model is not conditional, a name is unknown or missing, or a value is not finite.
+        """
+        if self.conditions is None:
+            raise ConfigError("this model is not conditioned on properties; train one with model.condition_dim")
+        bound = copy(self)
+        bound.target = self.conditions.standardised(self.conditions.row(values)[None])[0]
+        return bound
+
+    def describe(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> Points:
+        """The molecules' own properties as the model is told them, (N, P), standardised.
+
+        Raises:
+            ConfigError: a property cannot be computed from the molecule (those of `molvae.chem.descriptors` can).
+            MoleculeError: see `posterior`.
+        """
+        found = np.full((len(smiles), len(self.properties)), np.nan)
+        if self.conditions is None:
+            return found.astype(np.float32)
+        if unknown := [name for name in self.properties if name not in DESCRIPTORS]:
+            raise ConfigError(
+                f"{', '.join(unknown)} cannot be computed from a molecule, so that this model can only decode: "
+                "given(...).sample and given(...).decode"
+            )
+        for index, molecule in enumerate(smiles):
+            try:
+                mol = Chem.MolFromSmiles(self.tokenizer.standardiser(molecule))
+            except MoleculeError as error:
+                if on_invalid == "raise":
+                    raise error.at(index) from error
+                continue
+            found[index] = [DESCRIPTORS[name](mol) for name in self.properties]
+        return self.conditions.standardised(found)
 
     # --- molecules to latent points -----------------------------------------------------------------------------------
 
@@ -95,11 +147,11 @@ class MoleculeVAE:
             MoleculeError: a molecule is invalid, too long, or has tokens that the model does not know.
         """
         mean, std = (np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32) for _ in range(2))
-        for rows, batch in self._batches(self._encoded(smiles, on_invalid)):
+        for rows, batch in self._batches(smiles, on_invalid):
             with torch.inference_mode():
-                z, spread = self.network.encode(batch.tokens, batch.lengths)
+                z, spread = self.network.encode(*batch)
             if inversion:
-                z = inverted(self.network.decoder, batch.tokens, z, inversion)
+                z = inverted(self.network.decoder, batch.tokens, z, inversion, self._wanted(batch))
             mean[rows], std[rows] = z.cpu().numpy(), spread.cpu().numpy()
         return mean, std
 
@@ -123,9 +175,9 @@ class MoleculeVAE:
         """
         generator = self._generator(rng)
         rates: dict[int, Points] = {}
-        for rows, batch in self._batches(self._encoded(smiles, on_invalid)):
+        for rows, batch in self._batches(smiles, on_invalid):
             with torch.inference_mode():
-                rate = self.network.bottleneck(self.network.encoder(batch.tokens, batch.lengths), generator).rate
+                rate = self.network.bottleneck(self.network.encoder(*batch), generator).rate
             rates.update(zip(rows, rate.cpu().numpy(), strict=True))
         n_groups = len(next(iter(rates.values()))) if rates else self.latent_dim
         unknown = np.full(n_groups, np.nan, dtype=np.float32)
@@ -142,11 +194,11 @@ class MoleculeVAE:
         generator = self._generator(rng)
         bound = np.full(len(smiles), np.nan, dtype=np.float32)
         with torch.inference_mode():
-            for rows, batch in self._batches(self._encoded(smiles, on_invalid), chunk=max(1, CHUNK // k)):
-                h = self.network.encoder(batch.tokens, batch.lengths)
+            for rows, batch in self._batches(smiles, on_invalid, chunk=max(1, CHUNK // k)):
+                h = self.network.encoder(*batch)
                 z, log_weight = self.network.bottleneck.importance(h, k, generator)  # (K, B, Z), (K, B)
-                repeated = batch.tokens.repeat(k, 1)
-                log_likelihood = self.network.log_prob(repeated, z.flatten(0, 1)).view(k, -1)
+                told = None if batch.properties is None else batch.properties.repeat(k, 1)
+                log_likelihood = self.network.log_prob(batch.tokens.repeat(k, 1), z.flatten(0, 1), told).view(k, -1)
                 weighted = torch.logsumexp(log_likelihood + log_weight, 0) - math.log(k)
                 bound[rows] = weighted.cpu().numpy()
         return bound
@@ -160,6 +212,7 @@ class MoleculeVAE:
         top_p: float = 1.0,
         rng: Randomness = 0,
         beam_width: int | None = None,
+        properties: Points | None = None,
     ) -> list[str | None]:
         """Canonical SMILES of latent points (N, Z), in their order; None where the tokens spell no molecule.
 
@@ -168,28 +221,36 @@ class MoleculeVAE:
         `embed` gives for a molecule that it cannot read) is no molecule. Radicals are among what comes back; `sample`
         and `neighbours` leave them out.
 
+        Args:
+            properties: (N, P), for a conditional model: what each point is decoded towards, as `describe` gives it, in
+                place of what the model was `given`.
+
         Raises:
             ValueError: z has another shape.
+            ConfigError: the model is conditional, and was not given any properties.
         """
         z = np.asarray(z, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"expected latent points of shape (N, {self.latent_dim}), got {z.shape}")
+        wanted = self._towards(len(z)) if properties is None else torch.from_numpy(properties)
         found: list[str | None] = [None] * len(z)
         generator, rows = self._generator(rng), np.flatnonzero(np.isfinite(z).all(axis=1))
         chunk = CHUNK if beam_width is None else max(1, CHUNK // beam_width)
         for chosen in (rows[start : start + chunk] for start in range(0, len(rows), chunk)):
             points = torch.from_numpy(z[chosen]).to(self.network.device)
+            told = None if wanted is None else wanted[chosen].to(self.network.device)
             if beam_width is not None:
-                ids = self.network.beam(points, self.tokenizer.max_length, beam_width)[0][:, 0]
+                ids = self.network.beam(points, self.tokenizer.max_length, beam_width, told)[0][:, 0]
             else:
-                ids = self.network.decode(points, self.tokenizer.max_length, temperature, top_p, generator)
+                ids = self.network.decode(points, self.tokenizer.max_length, temperature, top_p, generator, told)
             for row, sequence in zip(chosen.tolist(), ids.tolist(), strict=True):
                 found[row] = self.tokenizer.decode(sequence)
         return found
 
     def reconstruct(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> list[str | None]:
-        """Each molecule encoded to its posterior mean and decoded greedily; None where that fails."""
-        return self.decode(self.embed(smiles, on_invalid))
+        """Each molecule encoded to its posterior mean and decoded greedily (towards its own properties, where the model
+        is conditional); None where that fails."""
+        return self.decode(self.embed(smiles, on_invalid), properties=self.describe(smiles, on_invalid))
 
     def prior(self, n: int, rng: Randomness = 0) -> Points:
         """`n` latent points drawn from the prior, (n, Z)."""
@@ -271,12 +332,13 @@ class MoleculeVAE:
             cannot read it.
         """
         rng = np.random.default_rng(rng)
-        encoded = self._encoded(smiles, "nan")
         found: list[list[str]] = [[] for _ in smiles]
         with torch.inference_mode():
-            for rows, (tokens, lengths, _) in self._batches(encoded):
+            for rows, batch in self._batches(smiles, "nan"):
+                tokens, lengths, _ = batch
                 points = torch.from_numpy(np.asarray(z, dtype=np.float32)[rows]).to(tokens.device)
-                chances = torch.softmax(self.network.decoder.logits(tokens, points), dim=2).cpu().numpy()
+                logits = self.network.decoder.logits(tokens, points, self._wanted(batch))
+                chances = torch.softmax(logits, dim=2).cpu().numpy()
                 for column, row in enumerate(rows):
                     ids, places = tokens[column, : lengths[column]].tolist(), chances[: lengths[column], column]
                     drawn = (rewritten(ids, places, edits, rng) for _ in range(copies))
@@ -298,15 +360,35 @@ class MoleculeVAE:
                 encoded.append(None)
         return encoded
 
-    def _batches(self, encoded: list[Ids | None], chunk: int = CHUNK) -> Iterator[tuple[list[int], TokenBatch]]:
-        """Batches of similar length with the rows they belong to; molecules that were not encoded are left out."""
+    def _towards(self, n: int) -> torch.Tensor | None:
+        """What n points are decoded towards, (n, P); None for a model that is not conditional."""
+        if self.conditions is None:
+            return None
+        if self.target is None:
+            values = ", ".join(f"{name}=..." for name in self.properties)
+            raise ConfigError(f"this model decodes towards properties; say which: given({values})")
+        return torch.from_numpy(self.target).expand(n, -1)
+
+    def _wanted(self, batch: TokenBatch) -> torch.Tensor | None:
+        """What the molecules of a batch are decoded towards: what was given, or else what they are."""
+        if self.target is None or batch.properties is None:
+            return batch.properties
+        return torch.from_numpy(self.target).expand(len(batch.tokens), -1).to(batch.tokens.device)
+
+    def _batches(
+        self, smiles: Sequence[str], on_invalid: OnInvalid, chunk: int = CHUNK
+    ) -> Iterator[tuple[list[int], TokenBatch]]:
+        """Batches of similar length with the rows they belong to; molecules that cannot be encoded are left out."""
+        encoded = self._encoded(smiles, on_invalid)
+        own = torch.from_numpy(self.describe(smiles, "nan")) if self.properties else None
         rows = sorted((i for i, ids in enumerate(encoded) if ids is not None), key=lambda i: len(encoded[i]))  # type: ignore[arg-type]
         for start in range(0, len(rows), chunk):
             chosen = rows[start : start + chunk]
             ids = [torch.from_numpy(encoded[i]) for i in chosen]
             tokens = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
             lengths = torch.tensor([len(i) for i in ids])
-            yield chosen, TokenBatch(tokens, lengths).to(self.network.device)
+            told = None if own is None else own[chosen]
+            yield chosen, TokenBatch(tokens, lengths, told).to(self.network.device)
 
     def _generator(self, rng: Randomness) -> torch.Generator:
         seed = int(np.random.default_rng(rng).integers(2**63))
@@ -315,36 +397,3 @@ class MoleculeVAE:
 
 def _is_radical(smiles: str) -> bool:
     return has_radicals(Chem.MolFromSmiles(smiles), smiles)
-
-
-def rewritten(ids: Sequence[int], chances: np.ndarray[Any, Any], edits: int, rng: np.random.Generator) -> list[int]:
-    """Ids that end with EOS, with 1 to `edits` of them replaced, inserted or left out.
-
-    Args:
-        chances: (T, V), probability of each token at each place, given those before it.
-    """
-    spelt = list(zip(ids, range(len(ids)), strict=True))  # each token with the place it came from
-    for _ in range(int(rng.integers(1, edits + 1))):
-        i = int(rng.integers(len(spelt)))
-        token, place = spelt[i]
-        kind = "insert" if token == EOS else ("replace", "replace", "insert", "remove")[int(rng.integers(4))]
-        weights = chances[place].astype(np.float64)
-        weights[[PAD, BOS, EOS, token]] = 0.0
-        if kind == "remove":
-            del spelt[i]
-        elif (total := weights.sum()) > 0:
-            new = int(rng.choice(len(weights), p=weights / total))
-            spelt[i : i + (kind == "replace")] = [(new, place)]
-    return [token for token, _ in spelt]
-
-
-def spherical(a: Points, b: Points, shares: np.ndarray[Any, np.dtype[np.float64]]) -> Points:
-    """Points (S, Z) on the great arc from a (Z,) to b (Z,) at `shares` (S,); norms are interpolated, too."""
-    norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    cosine = float(np.clip(a @ b / max(norm_a * norm_b, 1e-12), -1, 1))
-    angle = math.acos(cosine)
-    t = shares[:, None]
-    if min(norm_a, norm_b) < 1e-12 or math.sin(angle) < 1e-4:  # the arc is a line, or not defined
-        return ((1 - t) * a + t * b).astype(np.float32)
-    direction = (np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b) / math.sin(angle)
-    return (direction * ((1 - t) * norm_a + t * norm_b)).astype(np.float32)

@@ -53,7 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     vae, smiles = load(args.weights), list(read_split(args.data, "smiles", args.split))[: args.n]
     result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
-    if args.samples:
+    if args.samples and not vae.properties:  # a conditional model has no draws without a target
         train = list(read_split(args.data, "smiles", "train")) if "split" in column_names(args.data) else None
         for name, temperature in (("prior_greedy", None), ("prior_sampled", 1.0)):
             result[name] = draws(vae, args.samples, temperature, smiles, train or None, args.seed)

@@ -138,6 +138,8 @@ def test_version(run: Run) -> None:
         (["prepare", "x.smi", "--out", "y", "--split", "foo"], "'--split'"),
         (["prepare", "x.smi", "--out", "y", "--workers", "-1"], "'--workers'"),
         (["sample", "--device", "foo"], "'--device': unknown device 'foo'"),
+        (["sample", "--given", "logp"], "--given 'logp': expected NAME=VALUE, for instance logp=3.5"),
+        (["sample", "--given", "logp=3"], "this model is not conditioned on properties"),
         (["train", "x.toml", "--device", "xpu"], "'--device': unknown device 'xpu'"),
         (["sample", "--out", "s.xlsx"], "s.xlsx: expected a name ending in .smi, .csv, .tsv or .parquet"),
     ],

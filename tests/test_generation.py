@@ -14,10 +14,11 @@ from torch.distributions import Normal
 
 from molvae import generation
 from molvae.chem.molecules import canonical
-from molvae.core.errors import CheckpointError, ConfigError, DeviceError, MoleculeError
-from molvae.generation import MoleculeVAE, load, rewritten, spherical
+from molvae.core.errors import CheckpointError, DeviceError, MoleculeError
+from molvae.generation import MoleculeVAE, load
 from molvae.model.bottlenecks import BottleneckSpec, FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
-from molvae.model.vae import SequenceVAE
+from molvae.model.interpolation import spherical
+from molvae.tokens.rewrite import rewritten
 from molvae.tokens.vocabulary import EOS, PAD
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -55,12 +56,6 @@ def test_damaged_and_unfinished_models_are_refused(tiny_model: Path, tmp_path: P
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         load(copy, device="cpu")
-
-
-def test_a_conditional_network_is_refused(tiny_vae: MoleculeVAE) -> None:
-    network = SequenceVAE(SMALL_SPEC.model_copy(update={"condition_dim": 2}), tiny_vae.network.n_tokens)
-    with pytest.raises(ConfigError, match="condition_dim = 2 needs properties"):
-        MoleculeVAE(network, tiny_vae.tokenizer)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -388,7 +383,7 @@ def test_a_model_is_used_in_the_same_way_whatever_its_bottleneck(bottleneck: Bot
 def vae_distortion(vae: MoleculeVAE, molecules: list[str]) -> float:
     """-log p(x|z) in nats per molecule, of one draw each."""
     with torch.no_grad():
-        (_, batch), *_ = vae._batches(vae._encoded(molecules, "raise"))
+        (_, batch), *_ = vae._batches(molecules, "raise")
         return float(vae.network(batch, torch.Generator().manual_seed(0)).distortion.mean())
 
 

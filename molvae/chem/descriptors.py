@@ -31,6 +31,7 @@ from rdkit.Chem import Crippen, Descriptors, rdMolDescriptors
 from molvae.chem.crippen import logp
 from molvae.chem.fingerprints import generator
 from molvae.chem.qed import qed
+from molvae.core.config import did_you_mean
 from molvae.core.errors import DataError
 
 
@@ -279,3 +280,14 @@ DESCRIPTORS: dict[str, Callable[[Chem.Mol], float]] = {
 }
 
 STEREO_DESCRIPTORS = frozenset({"sa", *PENALISED_LOGP})  # those that look at stereocentres
+
+
+def known_descriptor(name: str) -> str:
+    """A name, checked.
+
+    Raises:
+        ValueError: there is no such descriptor.
+    """
+    if name not in DESCRIPTORS:
+        raise ValueError(f"unknown property {name!r}{did_you_mean(name, list(DESCRIPTORS))}")
+    return name

@@ -13,8 +13,10 @@ import typer
 from molvae.cli.options import (
     Column,
     Config,
+    Describe,
     Device,
     Fresh,
+    Given,
     Model,
     OtherDevice,
     OtherSeed,
@@ -92,6 +94,7 @@ def prepare(
     split: Annotated[SplitKind | None, typer.Option(help="[default: random]")] = None,
     split_column: Annotated[str | None, typer.Option(help="column that names the split")] = None,
     properties: Annotated[list[str] | None, typer.Option("--property", help="numeric column; repeat")] = None,
+    descriptors: Describe = None,
     vocabulary: Annotated[Path | None, typer.Option(help="model (a name, too) whose vocabulary to use")] = None,
     workers: Annotated[int | None, typer.Option(help="processes  [default: one for each CPU]", min=0)] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="replace what is there")] = None,
@@ -113,6 +116,7 @@ def prepare(
         split__kind="column" if split_column else split,
         split__column=split_column,
         properties=properties or None,
+        descriptors=descriptors or None,
         vocabulary=None if vocabulary is None else str(_vocabulary_place(vocabulary)),
         workers=workers,
         overwrite=overwrite,
@@ -191,6 +195,7 @@ def sample(
     model: Model = "zinc250k",
     temperature: Annotated[float, typer.Option(help="of decoding; 0 takes the likeliest token", min=0)] = 1.0,
     top_p: Annotated[float, typer.Option(help="draw only from tokens that hold this share", min=0, max=1)] = 1.0,
+    given: Given = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -198,29 +203,12 @@ def sample(
 
     One SMILES a line; the same seed gives the same molecules, and repetitions are kept.
     """
-    import numpy as np
-
-    from molvae.core.output import check_output, writing
-    from molvae.core.runtime import progress
+    from molvae.cli.sampling import values_of, write_samples
     from molvae.generation import load
 
-    if out is not None:
-        check_output(out, "smi", "csv", "tsv", "parquet")
-    vae, rng = load(model, device=device), np.random.default_rng(seed)
-    found: list[str] = []
-    with progress(n, "sampling", "molecules") as bar:
-        while len(found) < n:
-            molecules = vae.sample(min(n - len(found), 512), temperature or None, top_p, rng)
-            if not molecules:
-                break
-            found += molecules
-            bar.advance(len(molecules))
-    if out is None:
-        print("\n".join(found))
-    else:
-        with writing(out, ["smiles"]) as write:
-            write([[smiles] for smiles in found])
-        print(f"{out}: {len(found):,} molecules, {len(set(found)):,} of them distinct")
+    values = values_of(given or [])
+    vae = load(model, device=device)
+    write_samples(vae.given(**values) if values else vae, n, temperature or None, top_p, seed, out)
 
 
 @app.command()

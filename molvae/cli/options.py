@@ -26,6 +26,12 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", he
 RunDir = Annotated[Path | None, typer.Option(help="where the run is kept  [default: runs/NAME of the config file]")]
 Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="start again, or go on from what is there")]
 Model = Annotated[str, typer.Option(help="name of shipped weights, or a model directory")]
+Describe = Annotated[
+    list[str] | None, typer.Option("--describe", metavar="NAME", help="property to compute, such as logp; repeat")
+]
+Given = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="property that a conditional model decodes to; repeat")
+]
 Column = Annotated[str | None, typer.Option(help="column of the SMILES  [default: smiles, in any case]")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N", callback=device_name)]
 Seed = Annotated[int, typer.Option(help="seed of all randomness", min=0)]

@@ -14,7 +14,7 @@ class TokenBatch(NamedTuple):
     Attributes:
         tokens: (B, T) int64, each row ending with EOS and then padded with 0.
         lengths: (B,) int64, ids per row, EOS included.
-        properties: (B, P) float32 conditions, or None.
+        properties: (B, P) float32, standardised (`data.conditions`), or None.
     """
 
     tokens: Tensor

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rdkit import Chem
 
+from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import Standardiser
 from molvae.core.errors import MoleculeError
 from molvae.core.files import atomic_path
@@ -43,6 +44,7 @@ class Recipe:
     min_heavy_atoms: int
     max_heavy_atoms: int | None
     properties: tuple[str, ...]
+    descriptors: tuple[str, ...] = ()
 
 
 class Dropped(NamedTuple):
@@ -65,7 +67,7 @@ class Chunk:
         split: (M,) index into `splits`.
         lengths: (M,) SELFIES symbols of each, the end token not counted.
         symbols: (sum of lengths,) indices into `alphabet`.
-        properties: (M, P) float32, NaN where the cell was empty.
+        properties: (M, P) float32, NaN where the cell was empty; descriptors behind columns.
         smiles: M strings as they came.
         splits, alphabet: names, in order of appearance.
         dropped: rows left out.
@@ -124,12 +126,13 @@ def make_chunk(recipe: Recipe, rows: Sequence[tuple[int, Row]], refused: Mapping
             canonical, symbols = _checked(recipe, smiles)
             split = assign(recipe.split, canonical, cell)
             numbers = [_number(smiles, name, value) for name, value in zip(recipe.properties, values, strict=True)]
+            numbers += _described(recipe, canonical)
         except MoleculeError as error:
             dropped.append(Dropped(source, number, smiles, error.reason))
             continue
         key = blake2b(canonical.encode(), digest_size=16).digest()
         kept.append((source, number, smiles, key, split, symbols, numbers))
-    return _packed(kept, dropped, len(recipe.properties))
+    return _packed(kept, dropped, len(recipe.properties) + len(recipe.descriptors))
 
 
 @lru_cache(maxsize=4096)  # tables of measurements repeat molecules close to each other
@@ -174,6 +177,14 @@ def _number(smiles: str, name: str, cell: str) -> float:
     if abs(value) > float(np.finfo(np.float32).max):
         raise MoleculeError(smiles, f"property {name} is not a finite number")
     return value
+
+
+def _described(recipe: Recipe, canonical: str) -> list[float]:
+    """The descriptors asked for."""
+    if not recipe.descriptors:
+        return []
+    mol = Chem.MolFromSmiles(canonical)
+    return [DESCRIPTORS[name](mol) for name in recipe.descriptors]
 
 
 def _packed(kept: list[Any], dropped: list[Dropped], n_properties: int) -> Chunk:

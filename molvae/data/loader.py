@@ -74,10 +74,8 @@ class BatchLoader:
         """The batch of some molecules."""
         tokens = torch.from_numpy(self.shards.padded(indices))
         lengths = torch.from_numpy(self.shards.lengths_of(indices).astype(np.int64))
-        properties = None
-        if self.shards.properties is not None:
-            properties = torch.from_numpy(self.shards.properties[indices].astype(np.float32))
-        batch = TokenBatch(tokens, lengths, properties)
+        told = self.shards.told(indices)
+        batch = TokenBatch(tokens, lengths, None if told is None else torch.from_numpy(told))
         return batch.pin_memory() if self.pin_memory else batch
 
 

@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from molvae.chem.descriptors import known_descriptor
 from molvae.chem.molecules import Standardiser
 from molvae.core.config import Spec, dump_config
 from molvae.core.errors import ConfigError, DataError, Interrupted
@@ -52,6 +53,7 @@ class PrepareConfig(Spec):
         smiles_column: column of the SMILES.
         split: how molecules are split.
         properties: numeric columns to keep beside the molecules; an empty cell is NaN.
+        descriptors: properties to compute, by the names of `molvae.chem.descriptors`; they stand behind the columns.
         charges, fragments, stereo: see `molvae.chem.molecules.Standardiser`.
         max_length: longest sequence in tokens, the end token included.
         elements: symbols of the elements allowed; None allows all.
@@ -67,6 +69,7 @@ class PrepareConfig(Spec):
     smiles_column: str = "smiles"
     split: Split = RandomSplit()
     properties: tuple[str, ...] = ()
+    descriptors: tuple[str, ...] = ()
     charges: Literal["keep", "neutralise"] = "keep"
     fragments: Literal["largest", "reject"] = "reject"
     stereo: Literal["keep", "drop"] = "keep"
@@ -85,6 +88,22 @@ class PrepareConfig(Spec):
             if path.resolve() in [other.resolve() for other in inputs[:i]]:
                 raise ValueError(f"{path} is given twice; all of its molecules would be duplicates")
         return inputs
+
+    @field_validator("descriptors")
+    @classmethod
+    def _known(cls, descriptors: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known_descriptor(name) for name in descriptors)
+
+    @model_validator(mode="after")
+    def _properties_once(self) -> PrepareConfig:
+        if len(set(self.all_properties)) < len(self.all_properties):
+            raise ValueError(f"a property is named twice among {', '.join(self.all_properties)}")
+        return self
+
+    @property
+    def all_properties(self) -> tuple[str, ...]:
+        """Names of the numbers beside each molecule."""
+        return (*self.properties, *self.descriptors)
 
 
 @dataclass(frozen=True)
@@ -192,6 +211,8 @@ def _made_with(tokenizer: Tokenizer) -> dict[str, Any]:
 def _settings(config: PrepareConfig, tokenizer: Tokenizer | None) -> dict[str, Any]:
     """All that the result depends on, as JSON."""
     settings = config.model_dump(mode="json", exclude={"inputs", "output", "workers", "overwrite", "vocabulary"})
+    if not config.descriptors:
+        del settings["descriptors"]  # as older versions wrote it
     if tokenizer is not None:
         settings["vocabulary"] = tokenizer.vocabulary.sha256
         settings["constraints"] = tokenizer.constraints
@@ -324,7 +345,7 @@ def _assemble(config: PrepareConfig, tokenizer: Tokenizer | None, run: _Run, sto
             output=config.output,
             sources=list(_names(config.inputs)),
             tokenizer=tokenizer or fresh,
-            n_properties=len(config.properties),
+            n_properties=len(config.all_properties),
             smiles_column=config.smiles_column,
         )
 
@@ -345,6 +366,7 @@ def _recipe(config: PrepareConfig, tokenizer: Tokenizer | None) -> Recipe:
         min_heavy_atoms=config.min_heavy_atoms,
         max_heavy_atoms=config.max_heavy_atoms,
         properties=config.properties,
+        descriptors=config.descriptors,
     )
 
 
@@ -371,6 +393,6 @@ def _write_results(config: PrepareConfig, settings: dict[str, Any], result: Asse
         **counts,
         vocabulary_sha256=tokenizer.vocabulary.sha256,
         max_length=tokenizer.max_length,
-        properties=list(config.properties),
+        properties=list(config.all_properties),
         settings=settings,
     )

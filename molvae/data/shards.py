@@ -21,6 +21,7 @@ from numpy.lib import format as npy
 
 from molvae.core.errors import DataError
 from molvae.core.files import atomic_path, read_json
+from molvae.data.conditions import Conditions
 from molvae.tokens.vocabulary import EOS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -131,12 +132,14 @@ class TokenShards:
     Attributes:
         tokens: all ids, concatenated.
         offsets: (N + 1,); molecule i is tokens[offsets[i]:offsets[i + 1]].
-        properties: (N, P) float32, or None.
+        properties: (N, P) float32 in their own units, or None.
+        conditions: the scale on which a model is told the properties; None tells it nothing.
     """
 
     tokens: Array
     offsets: Array
     properties: Array | None = None
+    conditions: Conditions | None = None
 
     @classmethod
     def open(cls, directory: str | Path, split: str) -> TokenShards:
@@ -178,6 +181,12 @@ class TokenShards:
     def lengths_of(self, indices: Array) -> Array:
         """(B,) ids of some molecules; costs nothing for the others."""
         return self.offsets[indices + 1] - self.offsets[indices]
+
+    def told(self, indices: Array) -> Array | None:
+        """What a model is told of some molecules, (B, P) float32."""
+        if self.properties is None or self.conditions is None:
+            return None
+        return self.conditions.standardised(self.properties[indices])
 
     def __getitem__(self, index: int) -> Array:
         """Ids of one molecule, (T,)."""

@@ -73,7 +73,8 @@ def evaluate(
             mean = vae.embed([s or "" for s in part], on_invalid="nan")
             rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
             found = [part[row] or "" for row in rows]
-            kept += sum(one == other for one, other in zip(found, vae.decode(mean[rows]), strict=True))
+            back = vae.decode(mean[rows], properties=vae.describe(found))
+            kept += sum(one == other for one, other in zip(found, back, strict=True))
             readable += found
             means.append(mean[rows])
             if found:

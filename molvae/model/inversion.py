@@ -12,18 +12,22 @@ INVERSION = 100  # gradient steps that reach nearly all molecules that can be re
 
 
 @torch.enable_grad()
-def inverted(decoder: GRUDecoder, tokens: Tensor, z: Tensor, steps: int, rate: float = 0.1) -> Tensor:
+def inverted(
+    decoder: GRUDecoder, tokens: Tensor, z: Tensor, steps: int, condition: Tensor | None = None, rate: float = 0.1
+) -> Tensor:
     """Points (B, Z) from which greedy decoding spells tokens (B, T): z (B, Z), moved up log p(tokens | z) by Adam.
 
     The inversion of Chu et al. 2024 ("Inversion-based latent Bayesian optimization", arXiv:2411.05330), which replaces
-    re-encoding. A point stays as soon as its tokens are spelled, so those that spell them already are not moved; one
-    that never does is where it was after `steps` steps of the learning rate `rate`.
+    re-encoding; the decoder is told `condition` (B, P), if there is one. A point stays as soon as its tokens are
+    spelled, so those that spell them already are not moved; one that never does is where it was after `steps` steps of
+    the learning rate `rate`.
     """
     found, rows = z.detach().clone(), torch.arange(len(z), device=z.device)
     point = nn.Parameter(found.clone())
     optimiser = torch.optim.Adam([point], lr=rate)
     for step in range(steps + 1):
-        logits, wanted = decoder.logits(tokens[rows], point[rows]), tokens[rows].t()  # (T, B, V), (T, B)
+        told = None if condition is None else condition[rows]
+        logits, wanted = decoder.logits(tokens[rows], point[rows], told), tokens[rows].t()  # (T, B, V), (T, B)
         found[rows] = point.detach()[rows]
         missing = ((logits.argmax(2) != wanted) & (wanted != PAD)).any(0)
         if step == steps or not missing.any():

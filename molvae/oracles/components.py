@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from molvae.chem.descriptors import DESCRIPTORS
+from molvae.chem.descriptors import known_descriptor
 from molvae.chem.filters import CATALOGUES, CatalogueFilter, PropertyWindow, SubstructureFilter, query
 from molvae.chem.fingerprints import FingerprintKind, similarity_to
 from molvae.chem.molecules import parse
@@ -34,12 +34,6 @@ def _similarity(target: str, kind: FingerprintKind) -> Callable[[Any], float]:
     return similarity_to(mol, kind)
 
 
-def _property_name(name: str) -> str:
-    if name not in DESCRIPTORS:
-        raise ValueError(f"unknown property {name!r}{did_you_mean(name, list(DESCRIPTORS))}")
-    return name
-
-
 class Property(Spec):
     """A descriptor by name (`molvae oracles` lists them), in its own unit."""
 
@@ -49,7 +43,7 @@ class Property(Spec):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        return _property_name(name)
+        return known_descriptor(name)
 
     @property
     def label(self) -> str:
@@ -201,7 +195,7 @@ class Window(Spec):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        return _property_name(name)
+        return known_descriptor(name)
 
     def model_post_init(self, _: object) -> None:
         PropertyWindow(self.name, self.low, self.high)

@@ -26,10 +26,20 @@ HARDEST = 10.0  # the largest SA score there is
 
 
 def load_model(weights: str | Path, device: str) -> LatentModel:
-    """The model behind `weights`; proposals need speed more than digits."""
+    """The model behind `weights`; proposals need speed more than digits.
+
+    Raises:
+        ConfigError: it is conditional.
+    """
     from molvae.generation import load
 
-    return load(weights, device, fast=True)
+    model = load(weights, device, fast=True)
+    if model.properties:
+        raise ConfigError(
+            f"{weights} decodes towards properties ({', '.join(model.properties)}); search with it from Python: "
+            "molvae.optimise(..., weights=molvae.load(...).given(...))"
+        )
+    return model
 
 
 def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol], bool]:

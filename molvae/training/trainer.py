@@ -13,17 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
-from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted
-from molvae.core.files import append_event, exclusive, read_json, write_json
+from molvae.core.errors import CheckpointError, ConfigError, Interrupted
+from molvae.core.files import append_event, exclusive, write_json
 from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
-from molvae.data.shards import TokenShards, read_manifest
+from molvae.data.shards import read_manifest
 from molvae.model.checkpoint import (
     DESCRIPTION,
     VOCABULARY,
@@ -36,6 +35,7 @@ from molvae.model.objective import LossTerms, collapse_warning
 from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.training.config import SEEDS, TrainConfig
 from molvae.training.hardware import Hardware, leave_the_others, set_up
+from molvae.training.inputs import check_vocabulary, conditions_of, open_split, tokens_of
 from molvae.training.resume import check_data, check_processes, check_settings, data_sha256
 from molvae.training.state import TrainState, build_optimiser, learning_rate
 from molvae.training.validation import validate
@@ -116,10 +116,13 @@ class Run:
         self.config, self.directory, self.hardware = config, directory, hardware
         self.data = Path(config.data)
         manifest = read_manifest(self.data)
-        n_tokens = len(_tokens(self.data / VOCABULARY))
-        self.valid = _open_split(self.data, "valid", config.model.condition_dim)
+        n_tokens = len(tokens_of(self.data / VOCABULARY))
+        valid, learnt_from = (open_split(self.data, split, config.model.condition_dim) for split in ("valid", "train"))
+        before = self._before(fresh) if config.model.condition_dim else None
+        self.conditions = conditions_of(learnt_from, manifest, before)
+        self.valid = replace(valid, conditions=self.conditions)
         self.loader = BatchLoader(
-            _open_split(self.data, "train", config.model.condition_dim),
+            replace(learnt_from, conditions=self.conditions),
             config.optimiser.batch_size,
             config.seed,
             self.hardware.rank,
@@ -136,11 +139,18 @@ class Run:
         self.tensorboard: Any = _summary_writer(directory) if wanted else None
         self._open_directory(fresh)
 
+    def _before(self, fresh: bool) -> Path | None:
+        """The model that the run goes on with, if it does not begin with random weights."""
+        model = self.directory / MODEL
+        if (model / DESCRIPTION).exists() and (self.directory / RESUME).exists() and not fresh:
+            return model
+        return None if self.config.initial is None else model_directory(self.config.initial)
+
     def _open_directory(self, fresh: bool) -> None:
         state, config = self.directory / RESUME, self.directory / CONFIG
         if not fresh and state.exists() and config.exists():
             check_settings(load_config(config, TrainConfig), self.config, self.directory)
-            _check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
+            check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
             data = self.state.data_sha256
             self.state.load(state, self.hardware.device)
             check_data(self.state.data_sha256, data, self.data, self.directory)
@@ -267,6 +277,8 @@ class Run:
     def _write_model(self, metrics: dict[str, Any]) -> None:
         epochs = self.state.step / len(self.loader)
         info = {"initial": self.config.initial, "step": self.state.step, "epochs": epochs, "metrics": metrics}
+        if self.conditions is not None:
+            info["conditions"] = self.conditions.as_dict()
         save_checkpoint(self.directory / MODEL, self.model, self.data / VOCABULARY, info)
 
     def _finish(self) -> None:
@@ -310,7 +322,7 @@ def _begin_with(model: SequenceVAE, directory: Path, data: Path) -> None:
     """
     with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
         given, _ = load_checkpoint(directory)
-    if _tokens(directory / VOCABULARY) != _tokens(data / VOCABULARY):
+    if tokens_of(directory / VOCABULARY) != tokens_of(data / VOCABULARY):
         raise ConfigError(
             f"{directory} knows other tokens than {data}; prepare the data with those of the model: "
             f"molvae prepare ... --vocabulary {directory}"
@@ -323,48 +335,6 @@ def _begin_with(model: SequenceVAE, directory: Path, data: Path) -> None:
 def _sizes(spec: VAESpec) -> dict[str, Any]:
     """What decides the shapes of the weights."""
     return spec.model_dump(exclude={"token_dropout"})
-
-
-def _tokens(path: Path) -> list[str]:
-    """The tokens of a vocabulary file, in the order of their ids."""
-    try:
-        tokens: list[str] = list(read_json(path)["tokens"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a vocabulary ({error}); run `molvae prepare` again") from error
-    return tokens
-
-
-def _check_vocabulary(learnt: Path, prepared: Path) -> None:
-    """Refuse to resume on data prepared anew with other tokens: the same ids would mean something else."""
-    if learnt.exists() and _tokens(learnt) != _tokens(prepared):
-        raise ConfigError(
-            f"{prepared} lists other tokens than the run has learnt; choose another run directory, or start again "
-            "with --fresh"
-        )
-
-
-def _open_split(directory: Path, split: str, condition_dim: int) -> TokenShards:
-    """A split with the properties that the model is conditioned on, and without them for a model that takes none.
-
-    Raises:
-        DataError: the split is empty, or a property is missing.
-        ConfigError: the data have another number of properties than the model takes.
-    """
-    shards = TokenShards.open(directory, split)
-    if len(shards) == 0:
-        raise DataError(f"{directory}: split {split!r} holds no molecules; prepare data with some")
-    if condition_dim == 0:
-        return replace(shards, properties=None)
-    found = 0 if shards.properties is None else shards.properties.shape[1]
-    if shards.properties is None or found != condition_dim:
-        raise ConfigError(
-            f"model.condition_dim is {condition_dim}, but {directory} has {found} properties per molecule"
-        )
-    if not np.isfinite(shards.properties).all():
-        raise DataError(
-            f"{directory}: split {split!r} has molecules without a property; leave them out or fill them in"
-        )
-    return shards
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

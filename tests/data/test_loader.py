@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from molvae.core.errors import ConfigError
+from molvae.data.conditions import Conditions
 from molvae.data.loader import BatchLoader, in_order
 from molvae.data.shards import ShardWriter, TokenShards
 from molvae.tokens.vocabulary import EOS, PAD
@@ -22,7 +25,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> TokenShards:
         for i in range(N):
             body = rng.integers(3, 1000, rng.integers(0, 38))
             writer.append(np.array([3 + i, 3 + i, *body, EOS]), np.array([i / 2]))
-    return TokenShards.open(directory, "train")
+    return replace(TokenShards.open(directory, "train"), conditions=Conditions(("x",), (10.0,), (4.0,)))
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
@@ -74,7 +77,11 @@ def test_batches_hold_what_the_shards_hold(shards: TokenShards) -> None:
             index = int(row[0]) - 3
             np.testing.assert_array_equal(row[:length].numpy(), shards[index])
             assert (row[length:] == PAD).all()
-            assert float(value) == index / 2
+            assert float(value) == (index / 2 - 10) / 4
+
+
+def test_a_model_without_conditions_is_told_nothing(shards: TokenShards) -> None:
+    assert BatchLoader(replace(shards, conditions=None), 8).collate(np.array([1, 2])).properties is None
 
 
 def test_a_batch_costs_nothing_for_the_other_molecules(shards: TokenShards, monkeypatch: pytest.MonkeyPatch) -> None:

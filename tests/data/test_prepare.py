@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rdkit import Chem
+from rdkit.Chem import Crippen
 
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
@@ -113,6 +115,20 @@ def test_properties_stay_beside_their_molecules(tmp_path: Path) -> None:
     np.testing.assert_array_equal(train, np.array([[1.5, 2], [-1, 5], [1, np.nan]], dtype=np.float32))
     np.testing.assert_array_equal(valid, np.array([[np.nan, 3]], dtype=np.float32))
     assert read_json(tmp_path / "out" / "manifest.json")["properties"] == ["logP", "qed"]
+
+
+def test_descriptors_are_computed_beside_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("smiles,x\nCCO,1.5\nc1ccccc1,2\nOCC,3\n")
+    run(path, tmp_path / "out", split=SingleSplit(), properties=("x",), descriptors=("heavy_atoms", "logp"))
+    found = TokenShards.open(tmp_path / "out", "train").properties
+    logp = [Crippen.MolLogP(Chem.MolFromSmiles(smiles)) for smiles in ("CCO", "c1ccccc1")]
+    np.testing.assert_allclose(found, [[1.5, 3, logp[0]], [2, 6, logp[1]]], rtol=1e-6)
+    assert read_json(tmp_path / "out" / "manifest.json")["properties"] == ["x", "heavy_atoms", "logp"]
+    with pytest.raises(ConfigError, match="unknown property 'logq'; did you mean 'logp'"):
+        parse_config({"inputs": [str(path)], "output": "o", "descriptors": ["logq"]}, PrepareConfig)
+    with pytest.raises(ConfigError, match="a property is named twice"):
+        parse_config({"inputs": [str(path)], "output": "o", "descriptors": ["logp", "logp"]}, PrepareConfig)
 
 
 @pytest.mark.usefixtures("small_chunks")

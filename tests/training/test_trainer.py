@@ -14,10 +14,9 @@ from small_runs import SPEC, StopAfter, events, small_config, stopped, weights
 
 from molvae.core.config import load_config
 from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
-from molvae.core.files import exclusive, read_json
+from molvae.core.files import exclusive, read_json, write_json
 from molvae.core.runtime import fingerprint
 from molvae.data.shards import ShardWriter, TokenShards
-from molvae.generation import load
 from molvae.model.bottlenecks import FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
 from molvae.model.checkpoint import load_checkpoint
 from molvae.model.objective import Constant, Objective
@@ -310,13 +309,14 @@ def test_a_loss_that_stays_not_finite_ends_the_run(tiny_prepared: Path, tmp_path
 # --- data that cannot be trained on ---------------------------------------------------------------------------------
 
 
-def with_properties(directory: Path, values: list[float]) -> Path:
+def with_properties(directory: Path, values: list[float], name: str = "x") -> Path:
     molecules, tokenizer = small_molecules()[:32], small_tokenizer()
     write_prepared(directory, {}, tokenizer)
     for split in ("train", "valid"):
         with ShardWriter(directory, split, len(tokenizer.vocabulary), n_properties=1) as writer:
             for smiles, value in zip(molecules, values, strict=True):
                 writer.append(tokenizer.encode(smiles), np.array([value]))
+    write_json(directory / "manifest.json", read_json(directory / "manifest.json") | {"properties": [name]})
     return directory
 
 
@@ -330,10 +330,23 @@ def test_a_conditional_model_reads_properties(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"condition_dim": 1})
     looks = ValidationSpec(every_steps=1, n_molecules=16)
     directory = train(small_config(data, epochs=1, model=spec, validation=looks), tmp_path / "run")
-    assert load_checkpoint(directory)[0].spec.condition_dim == 1
+    model, info = load_checkpoint(directory)
+    assert model.spec.condition_dim == 1
+    assert info["conditions"] == {"names": ["x"], "mean": [15.5], "std": [pytest.approx(np.std(range(32)))]}
     assert [look["step"] for look in events(tmp_path / "run", "valid")] == [1, 2]
-    with pytest.raises(ConfigError, match="condition_dim = 1 needs properties"):
-        load(directory, device="cpu")
+
+
+def test_a_conditional_model_keeps_the_scale_it_began_with(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"condition_dim": 1})
+    first = with_properties(tmp_path / "first", list(range(32)))
+    model = train(small_config(first, epochs=1, model=spec), tmp_path / "run")
+    second = with_properties(tmp_path / "second", [100.0 + i for i in range(32)])
+    config = small_config(second, epochs=1, model=spec, initial=str(model))
+    went_on = train(config, tmp_path / "again")
+    assert load_checkpoint(went_on)[1]["conditions"] == load_checkpoint(model)[1]["conditions"]
+    other = with_properties(tmp_path / "third", list(range(32)), "y")
+    with pytest.raises(ConfigError, match=r"the data have the properties y, but .* was trained with x"):
+        train(small_config(other, epochs=1, model=spec, initial=str(went_on)), tmp_path / "mixed")
 
 
 def test_conditions_that_are_not_there_are_said(tiny_prepared: Path, tmp_path: Path) -> None:

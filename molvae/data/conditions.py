@@ -1,0 +1,64 @@
+"""What a conditional model is told beside each molecule: named properties, brought to a common scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from molvae.core.config import did_you_mean
+from molvae.core.errors import ConfigError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """P properties with their mean and standard deviation over the molecules that a model has learnt from.
+
+    Attributes:
+        names: of the properties.
+        mean, std: in each property's own unit.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def measured(cls, names: Sequence[str], values: Array) -> Conditions:
+        """Those of some molecules, values (N, P); a property that never changes has a deviation of 1."""
+        mean, std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
+        return cls(tuple(names), tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Sequence[Any]]) -> Conditions:
+        """What `as_dict` gave, perhaps by way of JSON."""
+        return cls(*(tuple(plain[name]) for name in ("names", "mean", "std")))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def standardised(self, values: Array) -> Array:
+        """What the model is told, (N, P) float32, of values (N, P) in their own units."""
+        scaled: Array = (np.asarray(values, dtype=np.float64) - self.mean) / self.std
+        return scaled.astype(np.float32)
+
+    def row(self, values: Mapping[str, float]) -> Array:
+        """Values by name as a row (P,).
+
+        Raises:
+            ConfigError: a name is unknown or missing, or a value is not finite.
+        """
+        for name, value in values.items():
+            if name not in self.names:
+                known = ", ".join(self.names)
+                raise ConfigError(f"no property {name!r}{did_you_mean(name, self.names)} (the model knows: {known})")
+            if not np.isfinite(value):
+                raise ConfigError(f"property {name}: expected a finite number, got {value}")
+        if missing := [name for name in self.names if name not in values]:
+            raise ConfigError(f"a value is missing for {', '.join(missing)}; the model wants all its properties")
+        return np.array([values[name] for name in self.names], dtype=np.float64)

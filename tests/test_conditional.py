@@ -1,0 +1,136 @@
+"""A conditional model, from a file to molecules with the properties asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+from small_model import small_molecules, small_vae
+
+import molvae
+from molvae.core.errors import ConfigError, MoleculeError
+from molvae.data.prepare import PrepareConfig, prepare
+from molvae.data.splits import ColumnSplit
+from molvae.evaluation.likelihood import evaluate
+from molvae.generation import MoleculeVAE, load
+from molvae.model.bottlenecks import GaussianSpec
+from molvae.model.objective import Constant, Objective
+from molvae.model.vae import VAESpec
+from molvae.search.build import load_model
+from molvae.training.config import OptimiserSpec, TrainConfig, ValidationSpec
+from molvae.training.trainer import train
+
+SIZES = VAESpec(
+    embedding_dim=16,
+    encoder_dim=24,
+    decoder_dim=48,
+    token_dropout=0,
+    condition_dim=1,
+    bottleneck=GaussianSpec(latent_dim=8),
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Told the number of heavy atoms; its rate is dear, so that the size is not hidden in the latent point as well."""
+    folder = tmp_path_factory.mktemp("conditional")
+    splits = ["valid" if i % 4 == 0 else "train" for i in range(100)]
+    pd.DataFrame({"smiles": small_molecules()[:100], "split": splits}).to_csv(folder / "in.csv", index=False)
+    config = PrepareConfig(
+        inputs=(folder / "in.csv",), output=folder / "prepared", split=ColumnSplit(), descriptors=("heavy_atoms",),
+        workers=0,
+    )  # fmt: skip
+    prepare(config)
+    settings = TrainConfig(
+        data=str(folder / "prepared"),
+        device="cpu",
+        precision="float32",
+        threads=1,
+        model=SIZES,
+        objective=Objective(beta=Constant(value=1.0)),
+        optimiser=OptimiserSpec(epochs=60, batch_size=25, learning_rate=2e-2, warmup_steps=5),
+        validation=ValidationSpec(every_steps=1000, n_molecules=16),
+    )
+    return train(settings, folder / "run")
+
+
+@pytest.fixture(scope="module")
+def vae(model: Path) -> MoleculeVAE:
+    return load(model, device="cpu")
+
+
+def sizes(smiles: list[str]) -> np.ndarray:
+    return np.array([Chem.MolFromSmiles(s).GetNumHeavyAtoms() for s in smiles])
+
+
+@pytest.mark.integration
+def test_molecules_have_the_size_asked_for(vae: MoleculeVAE) -> None:
+    means = [sizes(vae.given(heavy_atoms=wanted).sample(200, rng=0)).mean() for wanted in (6, 9, 12)]
+    assert means == pytest.approx([6, 9, 12], abs=1.0)
+
+
+@pytest.mark.integration
+def test_molecules_are_read_with_their_own_properties(vae: MoleculeVAE) -> None:
+    molecules = small_molecules()[:6]
+    told = vae.describe(molecules)
+    learnt_from = sizes([m for i, m in enumerate(small_molecules()[:100]) if i % 4])
+    expected = (sizes(molecules) - learnt_from.mean()) / learnt_from.std()
+    np.testing.assert_allclose(told[:, 0], expected, rtol=1e-5)
+    given = vae.given(heavy_atoms=12)
+    np.testing.assert_array_equal(given.embed(molecules), vae.embed(molecules))
+    z = vae.embed(molecules)
+    assert vae.decode(z, properties=told) == vae.reconstruct(molecules)
+    assert given.decode(z) == vae.decode(z, properties=np.repeat(given.target[None], 6, 0))  # type: ignore[index]
+    assert given.decode(z) != vae.reconstruct(molecules)
+    assert np.isfinite(vae.log_prob(molecules, k=4)).all()
+    assert evaluate(vae, molecules, k=2).n_encoded == 6
+    with pytest.raises(MoleculeError, match="at index 1"):
+        vae.describe(["C", "no molecule"])
+    assert np.isnan(vae.describe(["no molecule"], "nan")).all()
+
+
+@pytest.mark.integration
+def test_everything_that_decodes_goes_where_it_was_told(vae: MoleculeVAE) -> None:
+    given, molecule = vae.given(heavy_atoms=9), small_molecules()[0]
+    assert len(given.interpolate(*small_molecules()[:2], steps=3)) == 3
+    assert given.neighbours(molecule, n=3, radius=3)
+    assert given.redraw([molecule], vae.embed([molecule]), copies=3)[0]
+    assert given.decode(vae.prior(2), beam_width=2)
+    result = molvae.optimise("qed", budget=20, weights=given, start=small_molecules()[:5], seed=0)
+    assert len(result.smiles) == 20
+
+
+@pytest.mark.integration
+def test_where_to_go_must_be_said(vae: MoleculeVAE, model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"decodes towards properties; say which: given\(heavy_atoms=...\)"):
+        vae.sample(3)
+    with pytest.raises(ConfigError, match="no property 'heavy_atom'; did you mean 'heavy_atoms'"):
+        vae.given(heavy_atom=3)
+    with pytest.raises(ConfigError, match="a value is missing for heavy_atoms"):
+        vae.given()
+    with pytest.raises(ConfigError, match=r"decodes towards properties \(heavy_atoms\); search with it from Python"):
+        load_model(model, "cpu")
+
+
+def test_a_model_that_is_not_conditional_takes_no_properties(tiny_vae: MoleculeVAE) -> None:
+    assert tiny_vae.properties == ()
+    assert tiny_vae.describe(["CCO"]).shape == (1, 0)
+    with pytest.raises(ConfigError, match="not conditioned on properties"):
+        tiny_vae.given(logp=1)
+
+
+def test_a_network_whose_properties_have_no_names_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the network wants 1 properties .* names 0"):
+        small_vae(spec=SIZES)
+
+
+@pytest.mark.integration
+def test_a_property_that_cannot_be_computed_serves_for_decoding_only(vae: MoleculeVAE) -> None:
+    conditions = {"names": ["pic50"], "mean": [9.0], "std": [2.0]}
+    renamed = MoleculeVAE(vae.network, vae.tokenizer, vae.info | {"conditions": conditions})
+    assert renamed.given(pic50=9).sample(3)
+    with pytest.raises(ConfigError, match="pic50 cannot be computed from a molecule"):
+        renamed.embed(["CCO"])
