@@ -24,8 +24,8 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class TotalCorrelation(Spec):
     """weight * KL(q(z) || prod_d q(z_d)): how far latent dimensions are from independent of each other.
 
-    beta-TC-VAE (Chen et al. 2018, arXiv:1802.04942, eq. 2 and 5), estimated within the batch, which is too small by a
-    constant: gradients are those of its minibatch weighting. Memory grows with B^2 Z.
+    beta-TC-VAE (Chen et al. 2018, arXiv:1802.04942, eq. 2). The aggregate posterior is that of the batch: the estimate
+    differs from minibatch-weighted sampling by a constant, and has its gradients. Memory grows with B^2 Z.
     """
 
     kind: Literal["total_correlation"] = "total_correlation"
@@ -42,7 +42,7 @@ class TotalCorrelation(Spec):
 class Moments(Spec):
     """Second moments of the aggregate posterior drawn to those of N(0, I): independent dimensions, alike in size.
 
-    DIP-VAE-II (Kumar et al. 2018, arXiv:1711.00848, eq. 5 and 7): off_diagonal * sum of squared covariances + diagonal
+    DIP-VAE-II (Kumar et al. 2018, arXiv:1711.00848): off_diagonal * sum of squared covariances + diagonal
     * sum of squared differences of the variances from 1, of Cov(mean) + E[diag std^2].
     """
 

@@ -27,7 +27,7 @@ class LadderBottleneck(Bottleneck):
     """Levels z_1, ..., z_L side by side, with p(z) = p(z_1) p(z_2 | z_1) ... p(z_L | z_1 ... z_{L-1}).
 
     The posterior of a level joins what the encoder says with what the levels above let expect, each weighted by its
-    precision (ladder VAE: Soenderby et al. 2016, arXiv:1602.02282, eq. 17 to 19). The rate has a group for each level.
+    precision (ladder VAE: Soenderby et al. 2016, arXiv:1602.02282). The rate has a group for each level.
 
     Args:
         input_dim: D.

@@ -2,7 +2,7 @@
 
 A normal prior has nothing to learn. The others learn, with the rest of the model, where the encoder puts molecules, so
 that less of the rate is lost on the difference between the aggregate posterior and the prior, and draws from the prior
-look more like encoded molecules (Tomczak and Welling 2018, arXiv:1705.07120, section 2).
+look more like encoded molecules (Tomczak and Welling 2018, arXiv:1705.07120).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class NormalPrior(Prior):
 
 
 class MixturePrior(Prior):
-    """M diagonal Gaussians with learnt weights, the "MoG" of Tomczak and Welling 2018, arXiv:1705.07120, section 3."""
+    """M diagonal Gaussians with learnt weights, the "MoG" of Tomczak and Welling 2018, arXiv:1705.07120."""
 
     def __init__(self, latent_dim: int, components: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class MixturePrior(Prior):
 
 
 class FlowPrior(Prior):
-    """N(0, 1) sent through affine coupling layers (RealNVP: Dinh et al. 2017, arXiv:1605.08803, section 3).
+    """N(0, 1) sent through affine coupling layers (RealNVP: Dinh et al. 2017, arXiv:1605.08803).
 
     Args:
         latent_dim: Z.

@@ -17,10 +17,10 @@ class VQBottleneck(Bottleneck):
 
     G groups, each with a codebook of K vectors of E numbers; Z = G E. The encoder's vector e (E,) of a group chooses
     code k with q(k|x) ~ exp(-|e - c_k|^2 / (2 w^2)), w learnt for each group: the stochastic quantisation of SQ-VAE
-    (Takida et al. 2022, arXiv:2205.07547, eq. 7), which becomes the nearest neighbour of VQ-VAE (van den Oord et al.
-    2017, arXiv:1711.00937, eq. 1) as w falls. So the rate is a KL like any other, with p(k) learnt for each group, and
-    neither commitment loss nor moving averages are needed. Gradients pass the draw as that of the expected code does
-    (straight through, biased).
+    (Takida et al. 2022, arXiv:2205.07547), which becomes the nearest neighbour of VQ-VAE (van den Oord et al. 2017,
+    arXiv:1711.00937, eq. 1) as w falls. So the rate is a KL like any other, with p(k) learnt for each group, and
+    neither commitment loss nor moving averages are needed. The gradient of a draw is that of the expected code
+    (straight through, hence biased).
 
     Args:
         input_dim: D.
