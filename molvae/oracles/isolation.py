@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing torch on a cold, loaded machine takes a while
+_REPORTS_KEPT = 10_000  # molecules
 _END_SECONDS = 2.0  # for closing the oracle; one that hangs outside Python does not hear that it should
 
 
@@ -119,14 +120,15 @@ class _Worker:
             self.close()
             raise OracleError(f"an oracle could not be set up in its own process: {answer['fatal']}")
 
-    def score(self, smiles: list[str], seconds: float) -> dict[str, Any]:
+    def score(self, smiles: list[str], seconds: float, reports: bool) -> dict[str, Any]:
         """The worker's answer to one request.
 
         Raises:
             _Failed: it died or did not answer in time; the worker is of no more use.
         """
         try:
-            self._stdin.write(json.dumps({"smiles": smiles, "seconds": seconds}).encode() + b"\n")
+            request = {"smiles": smiles, "seconds": seconds, "reports": reports}
+            self._stdin.write(json.dumps(request).encode() + b"\n")
             self._stdin.flush()
         except OSError:
             raise _Failed(self._how_it_died()) from None
@@ -169,15 +171,25 @@ class ParallelOracle(Oracle):
         timeout_seconds: longest time for one molecule.
         chunk: molecules sent at once. Above 1 the time-out is that of the chunk (timeout_seconds times its size), and
             the molecules of a chunk that fails are tried again one by one.
+        reports: components are those told with the scores of the latest molecules, so that nothing costly is computed
+            twice, and nothing in this process; NaN for molecules that were not scored.
     """
 
-    def __init__(self, inner: Oracle, workers: int = 1, timeout_seconds: float = 60.0, chunk: int = 1) -> None:
+    def __init__(
+        self,
+        inner: Oracle,
+        workers: int = 1,
+        timeout_seconds: float = 60.0,
+        chunk: int = 1,
+        reports: bool = False,
+    ) -> None:
         if workers < 1 or chunk < 1 or not (timeout_seconds > 0 and math.isfinite(timeout_seconds)):
             raise ConfigError(
                 "expected workers >= 1, chunk >= 1 and a finite timeout_seconds > 0, "
                 f"got {workers}, {chunk} and {timeout_seconds}"
             )
         self.inner, self.workers, self.timeout_seconds, self.chunk = inner, workers, timeout_seconds, chunk
+        self.reports, self._reported = reports, dict[str, dict[str, float]]()
         self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
         self._payload = pickled(inner)
         self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
@@ -223,7 +235,7 @@ class ParallelOracle(Oracle):
                 self._live.add(worker)
                 if self._stopping:  # it was not yet among the living when `_stop` looked
                     raise _Failed("stopped")
-            answer = worker.score(smiles, self.timeout_seconds * len(smiles))
+            answer = worker.score(smiles, self.timeout_seconds * len(smiles), self.reports)
             reason = answer.get("error")
         except _Failed as failure:
             self._discard(worker)
@@ -237,6 +249,7 @@ class ParallelOracle(Oracle):
         if reason is None:
             for line in answer["log"]:
                 log.warning("%s", line)
+            self._keep(smiles, answer.get("components", {}))
             return np.asarray(answer["values"], dtype=float)
         if self._stopping:
             return unscored(len(smiles), self.n_objectives)
@@ -245,6 +258,14 @@ class ParallelOracle(Oracle):
             return unscored(1, self.n_objectives)
         log.warning("oracle %s: %d molecules together failed (%s); trying each alone", self.name, len(smiles), reason)
         return np.concatenate([self._score([each]) for each in smiles])
+
+    def _keep(self, smiles: list[str], components: dict[str, list[float]]) -> None:
+        """Remember what was reported of molecules, and forget the oldest."""
+        if components:
+            for index, each in enumerate(smiles):
+                self._reported[each] = {name: column[index] for name, column in components.items()}
+        for oldest in list(self._reported)[: max(0, len(self._reported) - _REPORTS_KEPT)]:
+            self._reported.pop(oldest, None)  # another thread may be at it as well
 
     def _discard(self, worker: _Worker | None) -> None:
         if worker is not None:
@@ -257,7 +278,10 @@ class ParallelOracle(Oracle):
         _end([worker.process for worker in list(self._live)])
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
-        return self.inner.components(smiles)
+        if not self.reports:
+            return self.inner.components(smiles)
+        known = [self._reported.get(each, {}) for each in as_list(smiles)]
+        return {name: np.array([each.get(name, np.nan) for each in known]) for name in self.inner.components([])}
 
     def close(self) -> None:
         """End the processes, and calls of other threads with them; calling the oracle again starts new ones."""

@@ -2,8 +2,9 @@
 
 Talks to its parent over stdin and stdout in JSON lines. The first, `{"bytes": n, "path": [...]}`, is followed by the
 pickled oracle, n bytes (from the parent, over a pipe, and from nowhere else), and answered by `{"ready": true}`, or by
-`{"fatal": why}` and the end. Then `{"smiles": [...], "seconds": s}` is answered by `{"values": [...], "log": [...]}`,
-or by `{"error": why, "log": [...]}` where the oracle raises. Whatever the user's function prints goes to stderr. The
+`{"fatal": why}` and the end. Then `{"smiles": [...], "seconds": s, "reports": false}` is answered by `{"values": [...],
+"log": [...]}`, with the components beside them where reports are wanted, or by `{"error": why, "log": [...]}` where the
+oracle raises. Whatever the user's function prints goes to stderr. The
 end of stdin and SIGTERM end the process; the oracle is closed first, which ends the external programs that it runs.
 """
 
@@ -59,6 +60,9 @@ def main() -> None:
             answer: dict[str, object] = {"log": collected.lines}
             try:
                 answer["values"] = oracle(request["smiles"]).tolist()
+                if request["reports"]:
+                    components = oracle.components(request["smiles"])
+                    answer["components"] = {name: column.tolist() for name, column in components.items()}
             except Exception as error:
                 answer["error"] = f"{type(error).__name__}: {error}"
             faulthandler.cancel_dump_traceback_later()

@@ -12,7 +12,8 @@ from molvae.chem.filters import Filter
 from molvae.core.errors import Interrupted
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import SearchResult, broken, replay
+from molvae.search.loop import Demands, SearchResult, replay
+from molvae.search.outcomes import Window
 from molvae.search.proposals import Candidate
 from molvae.workers.crew import Crew, Scored, Task
 
@@ -27,6 +28,7 @@ def run_with_crew(
     budget: int,
     batch_size: int,
     constraints: Mapping[str, Filter] | None = None,
+    windows: Mapping[str, Window] | None = None,
     on_batch: Callable[[list[Record]], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SearchResult:
@@ -45,17 +47,15 @@ def run_with_crew(
     if cut_short := replay(search, ledger):  # a last batch, from before there were workers
         first = cut_short[0]
         search.replay(first.asked, [r.smiles for r in cut_short], [r.told for r in cut_short], first.note)
-    desk = _Desk(search, ledger, budget, on_batch)
+    desk = _Desk(search, ledger, budget, Demands(constraints or {}, windows or {}), on_batch)
     try:
-        reason = _work(desk, crew, batch_size, constraints or {}, stopped)
+        reason = _work(desk, crew, batch_size, stopped)
     except Interrupted:  # the crew was out of reach, and is not waited for
         reason = "stopped"
     return SearchResult(tuple(ledger.records), reason)
 
 
-def _work(
-    desk: _Desk, crew: Crew, batch_size: int, constraints: Mapping[str, Filter], stopped: Callable[[], bool]
-) -> str:
+def _work(desk: _Desk, crew: Crew, batch_size: int, stopped: Callable[[], bool]) -> str:
     """Ask and record until the end; why it came."""
     wait = 0.0
     while True:
@@ -72,7 +72,7 @@ def _work(
         room = min(crew.wanted, desk.left - len(pending))
         asked = desk.ask(min(room, batch_size), [task.smiles for task in pending]) if room > 0 else []
         if asked:
-            crew.submit([Task(c.smiles, c.origin, broken(c.smiles, constraints)) for c in asked])
+            crew.submit([Task(c.smiles, c.origin, desk.demands.broken(c.smiles)) for c in asked])
         elif not pending:
             crew.dismiss()
             return "no new molecules"
@@ -82,8 +82,16 @@ def _work(
 class _Desk:
     """Where asking and recording meet: a record says what was asked for since the one before."""
 
-    def __init__(self, search: Search, ledger: Ledger, budget: int, on_batch: Callable[[list[Record]], None]) -> None:
-        self.search, self.ledger, self.budget, self.on_batch = search, ledger, budget, on_batch
+    def __init__(
+        self,
+        search: Search,
+        ledger: Ledger,
+        budget: int,
+        demands: Demands,
+        on_batch: Callable[[list[Record]], None],
+    ) -> None:
+        self.search, self.ledger, self.budget = search, ledger, budget
+        self.demands, self.on_batch = demands, on_batch
         self._asked = 0
 
     @property
@@ -105,16 +113,15 @@ class _Desk:
             record = Record(
                 call=len(self.ledger) + 1,
                 smiles=smiles,
-                value=done.value,
                 proposer=done.task.proposer,
                 batch=self.search.batch,
                 asked=self._asked,
                 size=1,
                 seconds=done.seconds,
-                constraints=dict(done.task.constraints),
                 note=self.search.note,
+                **self.demands.judged(done.row, done.task.constraints),
             )
             self.ledger.add(record)
-            self.search.tell([smiles], [done.value])
+            self.search.tell([smiles], [record.told])
             self._asked = 0
             self.on_batch([record])

@@ -12,8 +12,8 @@ from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, Similar
 from molvae.chem.fingerprints import FingerprintKind
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
-from molvae.oracles.config import OracleSpec
-from molvae.oracles.oracle import ComponentOf, Oracle, Stacked
+from molvae.oracles.oracle import Oracle
+from molvae.oracles.told import ToldSpec, telling
 from molvae.search.lead import LeadConstraint, ScaffoldSpec
 from molvae.search.outcomes import Window
 
@@ -72,7 +72,7 @@ class SimilaritySpec(LeadConstraint):
         return SimilarityFilter(self.targets, self.low, self.high, self.fingerprint, self.counts, self.folded)
 
 
-class OracleConstraintSpec(Spec):
+class OracleConstraintSpec(ToldSpec):
     """What an oracle says must lie in a window; proposals are judged by a model of it (`feasibility`).
 
     Either another oracle, or a component that the search's own oracle reports (`molvae optimise` lists them as columns
@@ -80,36 +80,14 @@ class OracleConstraintSpec(Spec):
     """
 
     kind: Literal["oracle"] = "oracle"
-    name: str
     low: float | None = None
     high: float | None = None
-    oracle: OracleSpec | None = None
-    component: str | None = None
 
     @model_validator(mode="after")
-    def _one_source(self) -> OracleConstraintSpec:
-        if (self.oracle is None) == (self.component is None):
-            raise ValueError("expected either an oracle or the name of a component of the search's own oracle")
+    def _bounded(self) -> OracleConstraintSpec:
         if self.low is None and self.high is None:
             raise ValueError("expected low, high or both")
         return self
-
-    def build(self, own: Oracle) -> Oracle:
-        """What answers; `own` is the search's oracle.
-
-        Raises:
-            ConfigError: it has several objectives, or the search's oracle reports no such component.
-        """
-        if self.oracle is None:
-            component = ComponentOf(own, self.component or "")
-            component([])  # a name that is not there is told before anything is scored
-            return component
-        built = self.oracle.build()
-        if built.n_objectives != 1:
-            raise ConfigError(
-                f"constraint {self.name!r}: expected an oracle with one value, {built.name} has {built.n_objectives}"
-            )
-        return built
 
 
 ConstraintSpec = Annotated[
@@ -141,10 +119,10 @@ def build_constraints(specs: tuple[ConstraintSpec, ...], oracle: Oracle) -> tupl
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise ConfigError(f"search.constraints: the name {twice[0]!r} is used twice; give each its own")
     filters = {spec.name: spec.build() for spec in specs if not isinstance(spec, OracleConstraintSpec)}
-    told = [spec for spec in specs if isinstance(spec, OracleConstraintSpec)]
-    windows = {spec.name: Window(spec.low, spec.high) for spec in told}
-    if not told:
-        return Constraints(filters, windows), oracle
-    parts = [oracle, *(spec.build(oracle) for spec in told)]
-    columns = [f"objective {name}" for name in oracle.objectives] + [f"constraint {spec.name}" for spec in told]
-    return Constraints(filters, windows), Stacked(parts, oracle.name, columns)
+    told = told_by_oracles(specs)
+    return Constraints(filters, {spec.name: Window(spec.low, spec.high) for spec in told}), telling(oracle, told)
+
+
+def told_by_oracles(specs: tuple[ConstraintSpec, ...]) -> list[OracleConstraintSpec]:
+    """The constraints that only an oracle can tell, in the order of the oracle's last columns."""
+    return [spec for spec in specs if isinstance(spec, OracleConstraintSpec)]

@@ -153,7 +153,7 @@ def run_search(
     Raises:
         OracleError: the oracle returned something else than a score for each molecule.
     """
-    known = _Constraints(constraints or {}, windows or {})
+    demands = Demands(constraints or {}, windows or {})
     unfinished = replay(search, ledger)
     while len(ledger) - len(unfinished) < budget:
         if stopped():
@@ -164,25 +164,11 @@ def run_search(
         candidates = search.ask(asked)
         if not candidates:
             return SearchResult(tuple(ledger.records), "no new molecules")
-        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, known)
+        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, demands)
         unfinished = []
         search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
     return SearchResult(tuple(ledger.records), "budget")
-
-
-def require_one_objective(oracle: Oracle) -> None:
-    """Refuse an oracle that tells several objectives, or what is constrained beside its objective.
-
-    Raises:
-        ConfigError: it has several numbers for a molecule.
-    """
-    if oracle.n_objectives != 1:
-        raise ConfigError(
-            f"oracle {oracle.name} has {oracle.n_objectives} objectives, constraints of kind 'oracle' included; "
-            "with several workers exactly one is possible: leave search.workers and search.distributed out, and let "
-            'the oracle work in parallel (kind = "parallel")'
-        )
 
 
 def replay(search: Search, ledger: Ledger) -> list[Record]:
@@ -202,7 +188,7 @@ def _finish_batch(
     done: Sequence[Record],
     oracle: Oracle,
     ledger: Ledger,
-    constraints: _Constraints,
+    demands: Demands,
 ) -> list[Record]:
     """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked."""
     known = {record.smiles: record for record in done}
@@ -221,7 +207,7 @@ def _finish_batch(
             size=len(candidates),
             seconds=seconds,
             note=[] if known else search.note,
-            **constraints.judged(candidate.smiles, row),
+            **demands.judged(row, demands.broken(candidate.smiles)),
         )
         ledger.add(record)
         known[record.smiles] = record
@@ -237,28 +223,32 @@ def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[list[float]], float
     return rows.tolist(), (time.perf_counter() - began) / len(smiles)
 
 
-def broken(smiles: str, constraints: Mapping[str, Filter]) -> dict[str, float]:
-    """How many reasons each constraint has against a molecule."""
-    mol = parse(smiles) if constraints else None
-    return {name: float(len(f.reasons(mol))) for name, f in constraints.items()} if mol is not None else {}
-
-
 @dataclass(frozen=True)
-class _Constraints:
+class Demands:
     """What is demanded of a molecule: filters, and windows of the last numbers of its row."""
 
     filters: Mapping[str, Filter]
     windows: Mapping[str, Window]
 
-    def judged(self, smiles: str, row: list[float]) -> dict[str, Any]:
-        """The fields of a record that say how good a molecule is."""
+    def broken(self, smiles: str) -> dict[str, float]:
+        """How many reasons each filter has against a molecule."""
+        mol = parse(smiles) if self.filters else None
+        return {name: float(len(f.reasons(mol))) for name, f in self.filters.items()} if mol is not None else {}
+
+    def judged(self, row: Sequence[float], broken: Mapping[str, float]) -> dict[str, Any]:
+        """The fields of a record that say how good a molecule is.
+
+        Args:
+            row: what the oracle told, objectives first.
+            broken: what the filters have against it.
+        """
         n = len(row) - len(self.windows)
         outcomes = dict(zip(self.windows, row[n:], strict=True))
         outside = {name: self.windows[name].excess(value) for name, value in outcomes.items()}
         several = n > 1
         return {
             "value": math.nan if several else row[0],
-            "objectives": row[:n] if several else [],
+            "objectives": list(row[:n]) if several else [],
             "outcomes": outcomes,
-            "constraints": broken(smiles, self.filters) | outside,
+            "constraints": {**broken, **outside},
         }

@@ -17,7 +17,7 @@ from molvae.search.config import SearchSpec
 from molvae.search.constraints import ConstraintSpec, build_constraints
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
-from molvae.search.loop import SearchResult, require_one_objective, run_search
+from molvae.search.loop import SearchResult, run_search
 from molvae.search.measured import measurements
 from molvae.search.methods import BayesianSpec, MethodSpec
 from molvae.search.start import start_molecules
@@ -75,14 +75,14 @@ def optimise(
     rules, told = build_constraints(spec.constraints, scorer)
     first = start_molecules(spec.start, model, seed) if start or sampled else []
     search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first, measured)
-    how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size, "constraints": rules.filters}
+    how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size}
+    how |= {"constraints": rules.filters, "windows": rules.windows}
     about = [scorer.identity, seed, chosen, spec.model_dump(exclude={"budget"}), measured and measured.lists]
     about.append(_contents(weights) if model is not None else None)
     with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
         if workers == 1:
-            return run_search(search, told, record, windows=rules.windows, **how)
-        require_one_objective(told)
-        with LocalCrew(isolated(scorer, workers, timeout_seconds), workers) as crew:
+            return run_search(search, told, record, **how)
+        with LocalCrew(isolated(told, workers, timeout_seconds), workers) as crew:
             return run_with_crew(search, crew, record, **how)
 
 

@@ -16,14 +16,15 @@ from molvae.core.errors import ConfigError, Interrupted, OracleError
 from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
 from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, write_manifest
 from molvae.oracles.oracle import Oracle
+from molvae.oracles.told import ToldSpec
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.asynchronous import run_with_crew
 from molvae.search.build import build_search, load_model
 from molvae.search.config import OptimiseConfig
-from molvae.search.constraints import OracleConstraintSpec, build_constraints
+from molvae.search.constraints import OracleConstraintSpec, build_constraints, told_by_oracles
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import SearchResult, require_one_objective, run_search
+from molvae.search.loop import SearchResult, run_search
 from molvae.search.measured import Measurements, read_measurements, write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
@@ -83,15 +84,15 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 "budget": spec.budget,
                 "batch_size": spec.batch_size,
                 "constraints": rules.filters,
+                "windows": rules.windows,
                 "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
                 "stopped": lambda: flag.stopped or _hopeless(ledger.records[known:], FAILURES),
             }
             if spec.with_crew:
-                require_one_objective(told)
-                with _crew(config, run_dir, oracle, ledger, fresh, flag) as crew:
+                with _crew(config, run_dir, told, ledger, fresh, flag) as crew:
                     result = run_with_crew(search, crew, ledger, **how)
             else:
-                result = run_search(search, told, ledger, windows=rules.windows, batch_growth=spec.batch_growth, **how)
+                result = run_search(search, told, ledger, batch_growth=spec.batch_growth, **how)
         seconds = before + time.perf_counter() - began
         _write_outputs(config, run_dir, result, oracle, model, seconds, measured, inputs)
     if flag.stopped and result.reason == "stopped":
@@ -116,24 +117,26 @@ def _hopeless(records: Sequence[Record], enough: int) -> bool:
     return len(records) >= enough and not any(record.scored for record in records)
 
 
-def _crew(config: OptimiseConfig, run_dir: Path, oracle: Oracle, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:
+def _crew(config: OptimiseConfig, run_dir: Path, told: Oracle, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:
     """The workers that a config asks for."""
     spec = config.search
     known = {r.smiles for r in ledger.records}
     if spec.distributed is None:
-        scorer = isolated(oracle, spec.workers, spec.timeout_seconds)
+        scorer = isolated(told, spec.workers, spec.timeout_seconds)
         return LocalCrew(scorer, spec.workers, spec.ahead, run_dir / PENDING, known.__contains__)
+    constrained = told_by_oracles(spec.constraints)
     terms = Terms(
         oracle=config.oracle.model_dump(mode="json", exclude_none=True),
         timeout_seconds=spec.timeout_seconds,
         rdkit=rdkit.__version__,
         heartbeat_seconds=spec.distributed.heartbeat_seconds,
         grace_seconds=spec.distributed.grace_seconds,
+        told=[each.model_dump(mode="json", include=set(ToldSpec.model_fields)) for each in constrained],
     )
     search = sha256_text(json.dumps(_what_must_stay(config), sort_keys=True))
     name = run_dir.resolve().name
     return StudyCrew(
-        spec.distributed, name, terms, search,
+        spec.distributed, name, terms, search, objectives=told.n_objectives - len(constrained),
         ahead=spec.ahead, fresh=fresh, known=known.__contains__, stopped=lambda: flag.stopped,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from molvae.workers.crew import Crew, Scored, Task
 from molvae.workers.spec import DistributedSpec, postgresql_address
-from molvae.workers.study import OVER, Result, Terms, open_as_coordinator, persistently
+from molvae.workers.study import OVER, ROW, Result, Terms, open_as_coordinator, persistently
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -39,6 +39,7 @@ class StudyCrew(Crew):
         name: of the study, if the spec has none.
         terms: what the workers are to do.
         search: what tells this search from others, such as the hash of its config.
+        objectives: how many of a molecule's numbers are to be maximised; the others are constrained.
         ahead: molecules waiting beyond those being scored; None keeps as many as are being scored, at least 4.
         fresh: begin anew; what is in the study is lost.
         known: whether a molecule's score is recorded already.
@@ -56,6 +57,7 @@ class StudyCrew(Crew):
         terms: Terms,
         search: str,
         *,
+        objectives: int = 1,
         ahead: int | None = None,
         fresh: bool = False,
         known: Callable[[str], bool] = lambda smiles: False,
@@ -63,7 +65,8 @@ class StudyCrew(Crew):
     ) -> None:
         self.spec, self.ahead, self._known, self._stopped = spec, ahead, known, stopped
         address = postgresql_address(spec.storage)
-        self.study, self._lock = open_as_coordinator(address, spec.study or name, terms, search, fresh)
+        self.study, self._lock = open_as_coordinator(address, spec.study or name, terms, search, fresh, objectives)
+        self._numbers = objectives + len(terms.told)
         self._given_out: set[str] = set()  # scores that `finished` has returned
         self._looked_for_lost = -math.inf
         self._state = self._look()
@@ -116,7 +119,7 @@ class StudyCrew(Crew):
             if self._state.finished or left <= 0:
                 break
             time.sleep(min(POLL_SECONDS, left))
-        found = [_scored(trial) for trial in self._state.finished]
+        found = [_scored(trial, self._numbers) for trial in self._state.finished]
         self._given_out.update(done.task.smiles for done in found)
         self._state = _State(self._state.waiting, self._state.running, [])
         return found
@@ -147,11 +150,8 @@ def _task(trial: FrozenTrial) -> Task:
     return Task(attributes["smiles"], attributes["proposer"], attributes["constraints"])
 
 
-def _scored(trial: FrozenTrial) -> Scored:
-    from optuna.trial import TrialState
-
-    value = math.nan
-    if trial.state == TrialState.COMPLETE and trial.value is not None:
-        value = float(trial.value)
+def _scored(trial: FrozenTrial, numbers: int) -> Scored:
+    """What a worker wrote; nothing but NaN of a molecule that cost too many of them."""
+    found = trial.user_attrs.get(ROW) or trial.values or [None] * numbers  # older workers wrote the values only
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
-    return Scored(_task(trial), value, max(seconds, 0.0))
+    return Scored(_task(trial), [math.nan if value is None else float(value) for value in found], max(seconds, 0.0))

@@ -24,10 +24,15 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Scored:
-    """A task that is done: its score (NaN where there is none) and the wall time it took."""
+    """A task that is done.
+
+    Attributes:
+        row: (K,) the values of all objectives, and behind them what the oracle says of constraints; NaN where it fails.
+        seconds: the wall time it took.
+    """
 
     task: Task
-    value: float
+    row: list[float]
     seconds: float
 
 

@@ -13,25 +13,50 @@ from pathlib import Path
 from molvae.core.files import read_json, write_json
 from molvae.oracles.command import CommandOracle
 from molvae.oracles.isolation import ParallelOracle
-from molvae.oracles.oracle import Minimised, Oracle, finite_scores
+from molvae.oracles.oracle import ComponentOf, Minimised, Oracle, Stacked, finite_scores
 from molvae.oracles.wrappers import CachedOracle
 from molvae.workers.crew import Crew, Scored, Task
 
 
-def isolated(oracle: Oracle, workers: int, timeout_seconds: float) -> Oracle:
+def isolated(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool = False) -> Oracle:
     """The same oracle, to be called by `workers` threads at once: each molecule in a process of its own.
 
-    What is isolated already keeps its own time-out; a cache stays outside, shared by all.
+    What is isolated already keeps its own time-out; a cache stays outside, shared by all. Several oracles side by side
+    go to one process together, unless one of them is such.
+
+    Args:
+        reports: components will be asked for after each score, and are to be kept.
     """
     if isinstance(oracle, CommandOracle):  # every call starts the program
         return oracle
     if isinstance(oracle, CachedOracle):
-        return CachedOracle(isolated(oracle.inner, workers, timeout_seconds), oracle.path)
+        return CachedOracle(isolated(oracle.inner, workers, timeout_seconds, reports), oracle.path)
     if isinstance(oracle, Minimised):
-        return Minimised(isolated(oracle.inner, workers, timeout_seconds))
+        return Minimised(isolated(oracle.inner, workers, timeout_seconds, reports))
     if isinstance(oracle, ParallelOracle):
-        return ParallelOracle(oracle.inner, workers, oracle.timeout_seconds)
-    return ParallelOracle(oracle, workers, timeout_seconds)
+        return ParallelOracle(oracle.inner, workers, oracle.timeout_seconds, reports=reports)
+    if isinstance(oracle, Stacked) and not _travels(oracle):
+        reporting = [part.inner for part in oracle.inner if isinstance(part, ComponentOf)]
+        alone = {
+            id(part): isolated(part, workers, timeout_seconds, reports or any(part is each for each in reporting))
+            for part in oracle.inner
+            if not isinstance(part, ComponentOf)
+        }
+        parts = [
+            ComponentOf(alone[id(part.inner)], part.name) if isinstance(part, ComponentOf) else alone[id(part)]
+            for part in oracle.inner
+        ]
+        return Stacked(parts, oracle.name, oracle.objectives)
+    return ParallelOracle(oracle, workers, timeout_seconds, reports=reports)
+
+
+def _travels(oracle: Oracle) -> bool:
+    """Whether an oracle can be sent to a process: nothing in it has processes, time-outs or files of its own."""
+    if isinstance(oracle, Stacked):
+        return all(map(_travels, oracle.inner))
+    if isinstance(oracle, Minimised | ComponentOf):
+        return _travels(oracle.inner)
+    return not isinstance(oracle, CommandOracle | CachedOracle | ParallelOracle)
 
 
 class LocalCrew(Crew):
@@ -89,12 +114,12 @@ class LocalCrew(Crew):
             return
         began = time.perf_counter()
         try:
-            value = float(finite_scores(self.oracle, [task.smiles])[0])
+            row = finite_scores(self.oracle, [task.smiles]).reshape(-1).tolist()
         except BaseException as error:  # handed to the main thread, which ends the run
             self._results.put(error)
             return
         if not self._closed.is_set():  # else it was cut off, and NaN says nothing about the molecule
-            self._results.put(Scored(task, value, time.perf_counter() - began))
+            self._results.put(Scored(task, row, time.perf_counter() - began))
 
     def finished(self, seconds: float) -> list[Scored]:
         found: list[Scored] = []

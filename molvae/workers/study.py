@@ -15,9 +15,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from molvae.core.addresses import without_password
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 300.0  # how long a database may be out of reach before a process gives up
 WORD_SECONDS = 60.0  # between two lines that say so
 TERMS, OVER, SEARCH = "terms", "over", "search"  # attributes of the study
-LOST = "lost"  # attribute of a trial: how many workers were lost with it
+LOST, ROW = "lost", "row"  # attributes of a trial: how many workers were lost with it, and all its numbers
 ENGINE_OPTIONS: dict[str, Any] = {
     "pool_pre_ping": True,
     # Optuna compares times without their zone; a PGTZ of one machine must not make its workers look dead
@@ -51,6 +51,7 @@ class Terms:
 
     Attributes:
         oracle: the section [oracle] of the coordinator's config.
+        told: what else is to be told of each molecule; see `ToldSpec`.
         timeout_seconds: longest time for one molecule.
         rdkit: the coordinator's version; another one may score differently.
         heartbeat_seconds, grace_seconds: see `DistributedSpec`.
@@ -61,6 +62,7 @@ class Terms:
     rdkit: str
     heartbeat_seconds: int
     grace_seconds: int
+    told: list[dict[str, Any]] = field(default_factory=list)
 
 
 def connect(address: str) -> Engine:
@@ -200,14 +202,16 @@ class SharedStudy:
         """Say that whoever scores this molecule is alive."""
         self.storage.record_heartbeat(trial_id)
 
-    def finish(self, trial_id: int, value: float) -> bool:
-        """Write the score, NaN for none; False where another was first, whose score stays."""
+    def finish(self, trial_id: int, row: Sequence[float]) -> bool:
+        """Write a molecule's numbers, objectives first, NaN for none; False where another was first, whose stay."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
+        values = list(row[: len(self._study.directions)])
         try:
-            if math.isfinite(value):
-                self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+            self.storage.set_trial_user_attr(trial_id, ROW, [v if math.isfinite(v) else None for v in row])
+            if all(map(math.isfinite, values)):
+                self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
             else:
                 self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
@@ -225,7 +229,9 @@ class SharedStudy:
             return
 
 
-def open_as_coordinator(address: str, name: str, terms: Terms, search: str, fresh: bool) -> tuple[SharedStudy, Engine]:
+def open_as_coordinator(
+    address: str, name: str, terms: Terms, search: str, fresh: bool, n_objectives: int = 1
+) -> tuple[SharedStudy, Engine]:
     """Create the study or take it up again; also what must be disposed of to let another coordinator in.
 
     Args:
@@ -243,7 +249,8 @@ def open_as_coordinator(address: str, name: str, terms: Terms, search: str, fres
             storage = _storage(address, terms, create=True)
         if fresh and name in optuna.get_all_study_names(storage):
             optuna.delete_study(study_name=name, storage=storage)
-        optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+        directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
+        optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
         study = SharedStudy(storage, name)
         if study.attributes.get(SEARCH, search) != search:
             raise ConfigError(

@@ -23,6 +23,7 @@ from molvae.core.config import parse_config
 from molvae.core.errors import Interrupted
 from molvae.oracles.config import OracleSpec
 from molvae.oracles.oracle import Oracle, finite_scores
+from molvae.oracles.told import ToldSpec, telling
 from molvae.workers.local import isolated
 from molvae.workers.spec import postgresql_address
 from molvae.workers.study import OVER, SharedStudy, Terms, connect, open_as_worker, persistently
@@ -32,8 +33,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 
 
-class _OracleSection(BaseModel):
+class _Asked(BaseModel):
     oracle: OracleSpec
+    told: tuple[ToldSpec, ...] = ()
 
 
 def work(
@@ -106,8 +108,8 @@ def _serve(study: SharedStudy, idle_seconds: float | None, stopped: Callable[[],
 
 
 def _oracle(terms: Terms) -> Oracle:
-    spec = parse_config({"oracle": terms.oracle}, _OracleSection, "the study's oracle").oracle
-    return isolated(spec.build(), 1, terms.timeout_seconds)
+    asked = parse_config({"oracle": terms.oracle, "told": terms.told}, _Asked, "the study's oracle")
+    return isolated(telling(asked.oracle.build(), asked.told), 1, terms.timeout_seconds)
 
 
 def _score(
@@ -121,11 +123,11 @@ def _score(
     """Score one molecule and write it down; whether the score counts."""
     try:
         with Heartbeat(lambda: study.beat(trial_id), heartbeat_seconds):
-            value = float(finite_scores(oracle, [smiles])[0])
+            row = finite_scores(oracle, [smiles]).reshape(-1).tolist()
     except BaseException:  # Ctrl-C, or an oracle that does not run here
         persistently(lambda: study.release(trial_id), 10)
         raise
-    counts = persistently(lambda: study.finish(trial_id, value), stopped=stopped)
+    counts = persistently(lambda: study.finish(trial_id, row), stopped=stopped)
     if not counts:
         log.warning("worker %s: %s was scored by another one meanwhile", _me(), smiles)
     return counts

@@ -153,8 +153,6 @@ def test_what_does_not_fit_the_number_of_objectives_is_refused(model: Any) -> No
         build(BayesianSpec(acquisition=ChebyshevSpec()), Outcomes(1))
     with pytest.raises(ConfigError, match="knows no constraints"):
         build(OptunaSpec(), Outcomes(1, (Window(low=0.0),)))
-    with pytest.raises(ConfigError, match="with several workers exactly one"):
-        optimise(QED_AND_LOGP, 9, start=MOLECULES, method=METHOD, workers=2)
     with pytest.raises(ConfigError, match="expected 2 values, one for each objective; got 3"):
         optimise(QED_AND_LOGP, 9, start=MOLECULES, method=METHOD, reference=(0.0, 0.0, 0.0))
 

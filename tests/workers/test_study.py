@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from molvae.core.addresses import without_password
 from molvae.core.config import dump_config, load_config, parse_config
 from molvae.core.errors import ConfigError, Interrupted, MolvaeError
+from molvae.oracles import oracle
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Task
 from molvae.workers.spec import DistributedSpec, postgresql_address
@@ -56,7 +58,7 @@ def test_each_molecule_is_won_by_one_worker(spec: DistributedSpec) -> None:
             study = joined(spec)
             while (claimed := study.claim()) is not None:
                 won.append(claimed[1])
-                study.finish(claimed[0], float(len(claimed[1])))
+                study.finish(claimed[0], [float(len(claimed[1]))])
 
         threads = [threading.Thread(target=take_all) for _ in range(4)]
         for thread in threads:
@@ -65,7 +67,7 @@ def test_each_molecule_is_won_by_one_worker(spec: DistributedSpec) -> None:
             thread.join()
         assert sorted(won) == ["C" * n for n in range(1, 13)]
         results = crew.finished(5)
-        assert {r.task.smiles: r.value for r in results} == {"C" * n: float(n) for n in range(1, 13)}
+        assert {r.task.smiles: r.row for r in results} == {"C" * n: [float(n)] for n in range(1, 13)}
         assert crew.finished(0) == []
         assert crew.pending == []
 
@@ -84,10 +86,10 @@ def test_lost_work_goes_back_and_a_late_worker_changes_nothing(spec: Distributed
             crew.finished(0.2)  # the coordinator notices the silence
         assert claimed == (trial, "CCO")
         assert [t.user_attrs[LOST] for t in crew.study.trials()] == [1]
-        assert quick.finish(trial, 0.5)
-        assert not slow.finish(trial, 0.7)
+        assert quick.finish(trial, [0.5])
+        assert not slow.finish(trial, [0.7])
         (result,) = crew.finished(5)
-        assert (result.task, result.value) == (Task("CCO", "start", {"mw": 1.0}), 0.5)
+        assert (result.task, result.row) == (Task("CCO", "start", {"mw": 1.0}), [0.5])
 
 
 def test_a_molecule_that_loses_its_workers_is_given_up(spec: DistributedSpec) -> None:
@@ -99,7 +101,7 @@ def test_a_molecule_that_loses_its_workers_is_given_up(spec: DistributedSpec) ->
         while not results and time.monotonic() < deadline:
             study.claim()  # and nothing more is heard of this worker
             grow_silent(study)
-            results += [r.value for r in crew.finished(0.2)]
+            results += [r.row[0] for r in crew.finished(0.2)]
         assert len(results) == 1
         assert math.isnan(results[0])
 
@@ -113,9 +115,9 @@ def test_a_worker_that_says_it_is_alive_keeps_its_molecule(spec: DistributedSpec
         study.beat(trial)
         crew.study.give_back(attempts=2)
         assert study.claim() is None
-        assert study.finish(trial, math.nan)
+        assert study.finish(trial, [math.nan])
         (result,) = crew.finished(5)
-        assert math.isnan(result.value)
+        assert math.isnan(result.row[0])
 
 
 def test_a_new_coordinator_finds_all_that_the_old_one_left(spec: DistributedSpec) -> None:
@@ -123,12 +125,12 @@ def test_a_new_coordinator_finds_all_that_the_old_one_left(spec: DistributedSpec
         crew.submit([Task("CCO", "start"), Task("CCN", "start"), Task("CCC", "start")])
         study = joined(spec)
         first = study.claim() or (0, "")
-        study.finish(first[0], 0.25)
+        study.finish(first[0], [0.25])
         with pytest.raises(ConfigError, match="has a coordinator already"):
             StudyCrew(spec, "", TERMS, "a")
     with StudyCrew(spec, "", TERMS, "a") as crew:
         assert [task.smiles for task in crew.pending] == ["CCO", "CCN", "CCC"]
-        assert [r.value for r in crew.finished(0)] == [0.25]
+        assert [r.row for r in crew.finished(0)] == [[0.25]]
     with StudyCrew(spec, "", TERMS, "a", known={"CCO"}.__contains__) as crew:
         assert [task.smiles for task in crew.pending] == ["CCN", "CCC"]
         assert crew.finished(0) == []
@@ -147,11 +149,36 @@ def test_a_worker_waits_for_its_study_and_leaves_when_it_is_over(spec: Distribut
         values: dict[str, float] = {}
         deadline = time.monotonic() + 60
         while len(values) < 2 and time.monotonic() < deadline:
-            values |= {r.task.smiles: r.value for r in crew.finished(1)}
+            values |= {r.task.smiles: r.row[0] for r in crew.finished(1)}
         crew.dismiss()
     thread.join(30)
     assert scored == [2]
     assert values["CCO"] == pytest.approx(0.4068, abs=1e-4)  # RDKit's QED of ethanol
+
+
+def test_a_worker_tells_all_objectives_and_what_is_constrained(spec: DistributedSpec) -> None:
+    sides = [{"kind": "named", "name": "qed"}, {"kind": "named", "name": "sa", "direction": "minimise"}]
+    terms = replace(
+        TERMS,
+        oracle={"kind": "stacked", "oracles": sides},
+        told=[{"name": "fat", "oracle": {"kind": "named", "name": "logp"}}],
+    )
+    thread = threading.Thread(target=lambda: work(spec.storage, spec.study))
+    thread.start()
+    rows: dict[str, list[float]] = {}
+    with StudyCrew(spec, "", terms, "a", objectives=2) as crew:
+        crew.submit([Task("CCO", "start"), Task("no molecule", "start")])
+        deadline = time.monotonic() + 60
+        while len(rows) < 2 and time.monotonic() < deadline:
+            rows |= {r.task.smiles: r.row for r in crew.finished(1)}
+        trials = {t.user_attrs["smiles"]: t for t in crew.study.trials()}
+        crew.dismiss()
+    thread.join(30)
+    expected = [float(oracle(name)(["CCO"])[0]) for name in ("qed", "sa", "logp")]
+    assert rows["CCO"] == pytest.approx([expected[0], -expected[1], expected[2]])
+    assert trials["CCO"].values == pytest.approx([expected[0], -expected[1]])
+    assert len(rows["no molecule"]) == 3
+    assert all(map(math.isnan, rows["no molecule"]))
 
 
 def test_a_worker_counts_over_a_fresh_start(spec: DistributedSpec) -> None:
