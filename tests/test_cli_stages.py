@@ -167,3 +167,29 @@ def test_a_bare_gpu_node_trains_with_the_packages_that_the_readme_names(folder: 
     assert done.returncode == 0, done.stderr
     assert "no report page: import of" in done.stderr
     assert (folder / "runs/run/model/model.safetensors").is_file()
+
+
+def test_a_dry_run_scores_a_few_molecules_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    smiles = ["CC(=O)Nc1ccc(O)cc1", "CN1CCCC1c1cccnc1", "CCO", "CCN"]
+    text = f"""
+        [oracle]
+        kind = "stacked"
+        oracles = [{{kind = "named", name = "qed"}}, {{kind = "named", name = "sa", direction = "minimise"}}]
+        [search]
+        budget = 600
+        workers = 2
+        start = {{smiles = {smiles}}}
+        constraints = [{{kind = "oracle", name = "fat", oracle = {{kind = "named", name = "logp"}}, low = 1.0}}]
+        [method]
+        kind = "bayesian"
+        proposers = [{{kind = "graph_mutation"}}]
+    """
+    (folder / "search.toml").write_text(text.replace("'", '"'))
+    assert run(["optimise", "search.toml", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[-1] for line in said.splitlines() if smiles[0] in line or "CCO" in line] == [smiles[0], "CCO"]
+    assert "fat" in said
+    assert "molecules that a run begins with: 4\n" in said
+    assert "600 calls of the oracle take about" in said
+    assert sorted(p.name for p in folder.iterdir()) == ["search.toml"]
+    assert run(["optimise", "search.toml", "--dry-run", "--set", "oracle={kind='command', command='false'}"]) == 4

@@ -157,6 +157,7 @@ def optimise(
     fresh: Fresh = False,
     seed: OtherSeed = None,
     budget: Annotated[int | None, typer.Option(help="oracle calls  [default: that of the config]", min=1)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="score three molecules, and write nothing")] = False,
     device: OtherDevice = None,
     sets: Sets = None,
 ) -> None:
@@ -169,13 +170,17 @@ def optimise(
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # its matrices are small: a second thread gains nothing
 
-    from molvae.cli.search_tables import print_result
+    from molvae.cli.search_tables import print_rehearsal, print_result
     from molvae.core.config import load_config
     from molvae.core.errors import Interrupted
     from molvae.search.config import OptimiseConfig
+    from molvae.search.plan import rehearse
     from molvae.search.run import run
 
     spec = load_config(config, OptimiseConfig, overrides(sets, seed=seed, search__budget=budget, device=device))
+    if dry_run:
+        print_rehearsal(*rehearse(spec), spec)
+        return
     directory = run_dir or Path("runs") / config.stem
     try:
         result = run(spec, directory, fresh=fresh)

@@ -8,8 +8,10 @@ from typing import Any
 from molvae.cli.tables import print_table
 from molvae.core.files import read_json
 from molvae.search.config import OptimiseConfig
+from molvae.search.ledger import Record
 from molvae.search.loop import SearchResult
 from molvae.search.outputs import similarities_of
+from molvae.search.plan import Plan
 
 LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
 
@@ -35,6 +37,18 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
     if result.reason == "no new molecules":
         demands = " that meets the constraints" if spec.search.constraints else ""
         print(f"ended after {metrics['calls']:,} of {metrics['budget']:,} calls: no new molecule{demands} was found")
+
+
+def print_rehearsal(planned: Plan, records: list[Record], spec: OptimiseConfig) -> None:
+    """What a few molecules scored, and what a run would do."""
+    rows = [
+        (*r.scores, *r.outcomes.values(), "yes" if r.feasible else "no", round(r.seconds, 3), r.smiles) for r in records
+    ]
+    print_table((*planned.oracle.objectives, *records[0].outcomes, "feasible", "seconds", "molecule"), rows)
+    calls, seconds = spec.search.budget, sum(r.seconds for r in records) / len(records)
+    known = f", {len(planned.measured.smiles):,} measured ones" if planned.measured else ""
+    print(f"dry run: nothing was written; molecules that a run begins with: {len(planned.start):,}{known}")
+    print(f"{calls:,} calls of the oracle take about {seconds * calls / spec.search.workers / 60:.1f} min")
 
 
 def _counts(metrics: dict[str, Any]) -> str:

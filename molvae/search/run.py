@@ -19,17 +19,16 @@ from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.asynchronous import run_with_crew
-from molvae.search.build import build_search, load_model
 from molvae.search.config import OptimiseConfig
-from molvae.search.constraints import OracleConstraintSpec, build_constraints, told_by_oracles
-from molvae.search.latent import LatentModel, LatentSpace
+from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
+from molvae.search.latent import LatentSpace
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import SearchResult, run_search
-from molvae.search.measured import Measurements, read_measurements, write_rejected
+from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
+from molvae.search.plan import Plan, plan
 from molvae.search.specs import QLogNEHVISpec
-from molvae.search.start import start_molecules
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
 from molvae.workers.local import LocalCrew, isolated
@@ -64,37 +63,29 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         _check_same(config, run_dir)
         began, before = time.perf_counter(), seconds_before(run_dir)
         spec = config.search
-        measured = None if spec.data is None else read_measurements(spec.data)
-        sampled = not (spec.start.smiles or spec.start.file or measured)
-        unfiled = spec.library is not None and spec.library.file is None
-        needs_model = config.method.needs_model or sampled or unfiled or spec.start.neighbours > 0
-        model = load_model(config.weights, config.device) if needs_model else None
-        rules, told = build_constraints(spec.constraints, oracle)
-        given = sampled or spec.start.smiles or spec.start.file
-        start = start_molecules(spec.start, model, config.seed) if given else []
-        search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start, measured)
-        inputs = _inputs(config, model is not None)
+        planned = plan(config, oracle)
+        inputs = _inputs(config, planned.model is not None)
         ledger = _ledger(config, run_dir, oracle, inputs)
         dump_config(config, run_dir / "config.resolved.toml")
         known, spent = len(ledger), sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": known, "oracle_seconds": spent})
-        with told, progress(spec.budget, "search", "calls") as bar:
+        with planned.told as told, progress(spec.budget, "search", "calls") as bar:
             bar.advance(known)
             how: dict[str, Any] = {
                 "budget": spec.budget,
                 "batch_size": spec.batch_size,
-                "constraints": rules.filters,
-                "windows": rules.windows,
+                "constraints": planned.rules.filters,
+                "windows": planned.rules.windows,
                 "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
                 "stopped": lambda: flag.stopped or _hopeless(ledger.records[known:], FAILURES),
             }
             if spec.with_crew:
                 with _crew(config, run_dir, told, ledger, fresh, flag) as crew:
-                    result = run_with_crew(search, crew, ledger, **how)
+                    result = run_with_crew(planned.search, crew, ledger, **how)
             else:
-                result = run_search(search, told, ledger, batch_growth=spec.batch_growth, **how)
+                result = run_search(planned.search, told, ledger, batch_growth=spec.batch_growth, **how)
         seconds = before + time.perf_counter() - began
-        _write_outputs(config, run_dir, result, oracle, model, seconds, measured, inputs)
+        _write_outputs(config, run_dir, result, planned, seconds, inputs)
     if flag.stopped and result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     if _hopeless(result.records, 1):
@@ -198,13 +189,12 @@ def _write_outputs(
     config: OptimiseConfig,
     run_dir: Path,
     result: SearchResult,
-    oracle: Oracle,
-    model: LatentModel | None,
+    planned: Plan,
     seconds: float,
-    measured: Measurements | None,
     inputs: dict[str, Path],
 ) -> None:
     """Everything a run leaves beside its ledger; also after an interruption."""
+    oracle, model, measured = planned.oracle, planned.model, planned.measured
     write_molecules(result, oracle, run_dir, config.search.constraints)
     write_diverse(result, config.search.select, run_dir)
     if model is not None:

@@ -1,0 +1,91 @@
+"""What a config means: the search itself and all that it needs, before anything is scored or written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from molvae.core.errors import OracleError
+from molvae.oracles.oracle import Oracle, finite_scores
+from molvae.search.ask_tell import Search
+from molvae.search.build import build_search, load_model
+from molvae.search.config import OptimiseConfig
+from molvae.search.constraints import Constraints, build_constraints
+from molvae.search.latent import LatentModel
+from molvae.search.ledger import Record
+from molvae.search.loop import Demands
+from molvae.search.measured import Measurements, read_measurements
+from molvae.search.start import start_molecules
+from molvae.workers.local import isolated
+
+PROBES = 3
+DRUGS = ("CC(=O)Oc1ccccc1C(=O)O", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "CC(C)Cc1ccc(cc1)C(C)C(=O)O")  # where nothing is given
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search that is ready to begin.
+
+    Attributes:
+        search: told nothing yet.
+        oracle: tells the objectives.
+        told: the same, with columns for what is constrained behind the objectives.
+        rules: the constraints.
+        model: what latent proposals and sampled start molecules come from, where they are wanted.
+        measured: molecules known beforehand.
+        start: molecules to be asked first.
+    """
+
+    search: Search
+    oracle: Oracle
+    told: Oracle
+    rules: Constraints
+    model: LatentModel | None
+    measured: Measurements | None
+    start: list[str]
+
+
+def plan(config: OptimiseConfig, oracle: Oracle) -> Plan:
+    """Read and build everything that a config names.
+
+    Args:
+        oracle: built from `config.oracle`.
+
+    Raises:
+        ConfigError, DataError: something in it is impossible, or is not there.
+    """
+    spec = config.search
+    measured = None if spec.data is None else read_measurements(spec.data)
+    given = bool(spec.start.smiles or spec.start.file)
+    sampled = not (given or measured)
+    unfiled = spec.library is not None and spec.library.file is None
+    needs_model = config.method.needs_model or sampled or unfiled or spec.start.neighbours > 0
+    model = load_model(config.weights, config.device) if needs_model else None
+    rules, told = build_constraints(spec.constraints, oracle)
+    start = start_molecules(spec.start, model, config.seed) if given or sampled else []
+    search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start, measured)
+    return Plan(search, oracle, told, rules, model, measured, start)
+
+
+def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
+    """Build everything and score a few molecules, the first to be asked; nothing is written.
+
+    Raises:
+        OracleError: none of them could be scored; the oracle's messages say why.
+    """
+    with config.oracle.build() as oracle:
+        planned = plan(config, oracle)
+        demands = Demands(planned.rules.filters, planned.rules.windows)
+        spec = config.search
+        scorer = isolated(planned.told, 1, spec.timeout_seconds) if spec.with_crew else planned.told
+        records = []
+        with scorer:
+            for call, smiles in enumerate((planned.start or DRUGS)[:PROBES], start=1):
+                began = time.perf_counter()
+                row = finite_scores(scorer, [smiles]).reshape(-1).tolist()
+                judged = demands.judged(row, demands.broken(smiles))
+                seconds = time.perf_counter() - began
+                records.append(Record(call, smiles, judged.pop("value"), "start", 0, 1, 1, seconds, **judged))
+    if not any(record.scored for record in records):
+        raise OracleError(f"the oracle could score none of {len(records)} molecules; its messages say why")
+    return planned, records
