@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from molvae.anomaly import MoleculeOutliers
     from molvae.embedding import MoleculeEmbedder
     from molvae.generation import MoleculeVAE, load
     from molvae.model.vae import SequenceVAE
@@ -25,10 +26,21 @@ if TYPE_CHECKING:
     from molvae.tokens.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["MoleculeEmbedder", "MoleculeVAE", "Oracle", "SequenceVAE", "Tokenizer", "load", "optimise", "oracle"]
+__all__ = [
+    "MoleculeEmbedder",
+    "MoleculeOutliers",
+    "MoleculeVAE",
+    "Oracle",
+    "SequenceVAE",
+    "Tokenizer",
+    "load",
+    "optimise",
+    "oracle",
+]
 
 _HOMES = {
     "MoleculeEmbedder": "molvae.embedding",
+    "MoleculeOutliers": "molvae.anomaly",
     "MoleculeVAE": "molvae.generation",
     "Oracle": "molvae.oracles.oracle",
     "SequenceVAE": "molvae.model.vae",

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import atomic_path
 from molvae.core.runtime import progress
 from molvae.core.tables import Row, carried_columns, check_columns, count_rows, in_chunks, kind_of, read_rows
+from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, Points, load
 
 ROWS_AT_ONCE = 2048
 
 
-class MoleculeEmbedder(TransformerMixin, BaseEstimator):
+class MoleculeEmbedder(TransformerMixin, MoleculeEstimator):
     """SMILES to latent points, in a scikit-learn `Pipeline`.
 
         make_pipeline(MoleculeEmbedder(), RidgeCV()).fit(smiles, y)
@@ -49,53 +49,20 @@ class MoleculeEmbedder(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> MoleculeEmbedder:
         """Load the weights and look at the input's form."""
-        _column(X)
+        smiles_column(X)
         self.n_features_in_ = 1
-        self._vae = load(self.weights, self.device)
-        self.latent_dim_ = self._vae.latent_dim
+        self.latent_dim_ = self._loaded().latent_dim
         return self
 
     def transform(self, X: Any) -> Points:
         """Posterior means, (N, Z) float32."""
         check_is_fitted(self, "latent_dim_")
-        return self._model().embed(_column(X), self.on_invalid)
+        return self.vae.embed(smiles_column(X), self.on_invalid)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
         """z0, z1, ..."""
         check_is_fitted(self, "latent_dim_")
         return np.array([f"z{i}" for i in range(self.latent_dim_)], dtype=object)
-
-    def _model(self) -> MoleculeVAE:
-        if self.__dict__.get("_vae") is None:  # after unpickling
-            self._vae = load(self.weights, self.device)
-        return self._vae
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {key: value for key, value in state.items() if key != "_vae"}
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.allow_nan = False
-        tags.no_validation = True
-        return tags
-
-
-def _column(X: Any) -> list[str]:
-    """The SMILES of whatever scikit-learn hands over."""
-    if isinstance(X, pd.DataFrame) or getattr(X, "ndim", 1) == 2:
-        values = np.asarray(X, dtype=object)
-        if values.shape[1] != 1:
-            raise ValueError(
-                f"expected one column of SMILES, got {values.shape[1]}; choose it with a ColumnTransformer"
-            )
-        return list(values[:, 0])
-    if isinstance(X, str) or not hasattr(X, "__len__"):
-        raise ValueError(f"expected a list or array of SMILES, got {type(X).__name__}")
-    return list(X)
 
 
 @dataclass(frozen=True)
