@@ -18,6 +18,9 @@ from molvae.core.errors import CheckpointError, DeviceError, MoleculeError
 from molvae.generation import MoleculeVAE, load
 from molvae.model.bottlenecks import BottleneckSpec, FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
 from molvae.model.interpolation import spherical
+from molvae.search import optimise
+from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.specs import DecoderEditsSpec, InterpolationSpec, PerturbationSpec, PriorDrawSpec
 from molvae.tokens.rewrite import rewritten
 from molvae.tokens.vocabulary import EOS, PAD
 
@@ -378,6 +381,12 @@ def test_a_model_is_used_in_the_same_way_whatever_its_bottleneck(bottleneck: Bot
     assert many.mean() > one.mean()
     elbo = -rate[:-1].sum(1).mean() - vae_distortion(vae, molecules)
     assert one.mean() == pytest.approx(elbo, abs=2.5)
+    latent = BayesianSpec(
+        inner=InnerSpec(generations=1, candidates=8),
+        proposers=(PerturbationSpec(), InterpolationSpec(), PriorDrawSpec(), DecoderEditsSpec()),
+        inversion=3,
+    )
+    assert len(optimise("qed", budget=16, weights=vae, start=molecules, method=latent).smiles) == 16
 
 
 def vae_distortion(vae: MoleculeVAE, molecules: list[str]) -> float:
