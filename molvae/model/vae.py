@@ -15,7 +15,7 @@ from molvae.model.bottlenecks import BottleneckSpec, GaussianSpec
 from molvae.nn.bottleneck import LatentSample
 from molvae.nn.decoder import GRUDecoder
 from molvae.nn.encoder import GRUEncoder
-from molvae.nn.gaussian import Posterior
+from molvae.nn.gaussian import Gaussian
 
 
 class VAESpec(Spec):
@@ -86,9 +86,9 @@ class SequenceVAE(nn.Module):
         log_prob = self.decoder.log_prob(tokens, latent.z, condition, generator, self.low_precision)
         return VAEOutput(-log_prob, latent)
 
-    def encode(self, tokens: Tensor, lengths: Tensor, condition: Tensor | None = None) -> Posterior:
-        """Posterior mean and standard deviation (B, Z) of tokens (B, T)."""
-        posterior: Posterior = self.bottleneck.encode(self.encoder(tokens, lengths, condition, self.low_precision))
+    def encode(self, tokens: Tensor, lengths: Tensor, condition: Tensor | None = None) -> Gaussian:
+        """Gaussian mean and standard deviation (B, Z) of tokens (B, T)."""
+        posterior: Gaussian = self.bottleneck.encode(self.encoder(tokens, lengths, condition, self.low_precision))
         return posterior
 
     def log_prob(self, tokens: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:

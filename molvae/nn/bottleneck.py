@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from molvae.nn.gaussian import Posterior, from_raw, gaussian_log_prob, gaussian_noise
+from molvae.nn.gaussian import Gaussian
 from molvae.nn.priors import NormalPrior, Prior
 
 
@@ -27,7 +27,7 @@ class LatentSample(NamedTuple):
     z: Tensor
     rate: Tensor
     aux: Tensor
-    posterior: Posterior
+    posterior: Gaussian
 
 
 class Bottleneck(nn.Module, ABC):
@@ -40,7 +40,7 @@ class Bottleneck(nn.Module, ABC):
         """A sample of the posterior for h (B, D)."""
 
     @abstractmethod
-    def encode(self, h: Tensor) -> Posterior:
+    def encode(self, h: Tensor) -> Gaussian:
         """Mean and standard deviation of the posterior for h (B, D), without randomness."""
 
     @abstractmethod
@@ -61,19 +61,18 @@ class GaussianBottleneck(Bottleneck):
         self.project = nn.Linear(input_dim, 2 * latent_dim)
         self.prior = NormalPrior(latent_dim) if prior is None else prior
 
-    def encode(self, h: Tensor) -> Posterior:
-        return from_raw(self.project(h))
+    def encode(self, h: Tensor) -> Gaussian:
+        return Gaussian.from_raw(self.project(h))
 
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> LatentSample:
         posterior = self.encode(h)
-        z = posterior.mean + posterior.std * gaussian_noise(posterior.mean, generator)
+        z = posterior.draw(generator)
         return LatentSample(z, self.prior.rate(posterior, z), z.new_zeros(()), posterior)
 
     def importance(self, h: Tensor, k: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         posterior = self.encode(h)
-        mean, std = posterior
-        z = mean + std * gaussian_noise(mean.expand(k, -1, -1), generator)
-        return z, self.prior.log_prob(z) - gaussian_log_prob(z, posterior)
+        z = Gaussian(posterior.mean.expand(k, -1, -1), posterior.std).draw(generator)
+        return z, self.prior.log_prob(z) - posterior.log_prob(z)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return self.prior.sample(n, generator)

@@ -14,13 +14,7 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor, nn
 
-from molvae.nn.gaussian import (
-    LOG_STD_RANGE,
-    Posterior,
-    gaussian_kl,
-    gaussian_log_prob,
-    gaussian_noise,
-)
+from molvae.nn.gaussian import LOG_STD_RANGE, Gaussian
 
 
 class Prior(nn.Module, ABC):
@@ -36,9 +30,9 @@ class Prior(nn.Module, ABC):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n points (n, Z)."""
 
-    def rate(self, posterior: Posterior, z: Tensor) -> Tensor:
+    def rate(self, posterior: Gaussian, z: Tensor) -> Tensor:
         """KL(q(z|x) || p(z)) in nats by group, (B, G); here one group, estimated from the draw z (B, Z) alone."""
-        return (gaussian_log_prob(z, posterior) - self.log_prob(z)).unsqueeze(-1)
+        return (posterior.log_prob(z) - self.log_prob(z)).unsqueeze(-1)
 
 
 class NormalPrior(Prior):
@@ -55,10 +49,10 @@ class NormalPrior(Prior):
         return -0.5 * (z.square().sum(-1) + self.latent_dim * math.log(2 * math.pi))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        return gaussian_noise(self.origin.expand(n, -1), generator)
+        return torch.randn(n, self.latent_dim, generator=generator, device=self.origin.device)
 
-    def rate(self, posterior: Posterior, z: Tensor) -> Tensor:
-        return gaussian_kl(posterior)
+    def rate(self, posterior: Gaussian, z: Tensor) -> Tensor:
+        return posterior.kl()
 
 
 class MixturePrior(Prior):
@@ -72,18 +66,17 @@ class MixturePrior(Prior):
         self.log_std = nn.Parameter(torch.zeros(components, latent_dim))
 
     @property
-    def components(self) -> Posterior:
+    def components(self) -> Gaussian:
         """Mean and standard deviation of each component, (M, Z)."""
-        return Posterior(self.mean, self.log_std.clamp(*LOG_STD_RANGE).exp())
+        return Gaussian(self.mean, self.log_std.clamp(*LOG_STD_RANGE).exp())
 
     def log_prob(self, z: Tensor) -> Tensor:
-        each = gaussian_log_prob(z.unsqueeze(-2), self.components)  # (..., M)
+        each = self.components.log_prob(z.unsqueeze(-2))  # (..., M)
         return torch.logsumexp(each + self.logits.log_softmax(0), -1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         chosen = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
-        mean, std = (part[chosen] for part in self.components)
-        return mean + std * gaussian_noise(mean, generator)
+        return Gaussian(*(part[chosen] for part in self.components)).draw(generator)
 
 
 class FlowPrior(Prior):

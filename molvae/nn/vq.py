@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from molvae.nn.bottleneck import Bottleneck, LatentSample
-from molvae.nn.gaussian import Posterior
+from molvae.nn.gaussian import Gaussian
 
 SMALLEST_STD = 1e-3  # of a posterior that is sure of its codes
 LOG_WIDTH_RANGE = (-7.0, 3.0)
@@ -52,11 +52,11 @@ class VQBottleneck(Bottleneck):
         """Points (..., Z) of codes (..., G)."""
         return self.codebook[torch.arange(self.groups, device=chosen.device), chosen].flatten(-2)
 
-    def encode(self, h: Tensor) -> Posterior:
+    def encode(self, h: Tensor) -> Gaussian:
         q = self._log_q(h).exp()
         mean = self._expected(q, self.codebook)
         variance = self._expected(q, self.codebook.square()) - mean.square()
-        return Posterior(mean, variance.clamp_min(SMALLEST_STD**2).sqrt())
+        return Gaussian(mean, variance.clamp_min(SMALLEST_STD**2).sqrt())
 
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> LatentSample:
         log_q = self._log_q(h)

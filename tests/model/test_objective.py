@@ -22,7 +22,7 @@ from molvae.model.objective import (
 )
 from molvae.model.vae import VAEOutput
 from molvae.nn.bottleneck import GaussianBottleneck, LatentSample
-from molvae.nn.gaussian import Posterior, gaussian_kl
+from molvae.nn.gaussian import Gaussian
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -70,7 +70,7 @@ def test_impossible_schedules_are_refused(value: dict[str, object]) -> None:
 
 def output(rate: Tensor, distortion: Tensor, aux: float = 0.0) -> VAEOutput:
     zeros = torch.zeros(len(rate), 2)
-    return VAEOutput(distortion, LatentSample(zeros, rate, torch.tensor(aux), Posterior(zeros, zeros + 1)))
+    return VAEOutput(distortion, LatentSample(zeros, rate, torch.tensor(aux), Gaussian(zeros, zeros + 1)))
 
 
 RATE = torch.tensor([[0.1, 2.0, 0.5], [0.3, 4.0, 0.1]])  # means 0.2, 3.0, 0.3
@@ -111,7 +111,7 @@ def test_the_loss_is_per_molecule_and_not_per_batch() -> None:
 
 
 def diagnosed(mean: Tensor, std: Tensor) -> tuple[int, Tensor, float]:
-    return diagnose(mean, std, gaussian_kl(Posterior(mean, std)), seeded(0))
+    return diagnose(mean, std, Gaussian(mean, std).kl(), seeded(0))
 
 
 def test_a_collapsed_model_is_found_and_said() -> None:
@@ -136,7 +136,7 @@ def test_few_active_units_are_warned_of_and_many_are_not() -> None:
     mean = torch.randn(500, 32, generator=seeded(1))
     for active, words in ((2, "only 2 of 32"), (16, None)):
         moved = mean * (torch.arange(32) < active)
-        kl = gaussian_kl(Posterior(moved, torch.full_like(moved, 0.3)))
+        kl = Gaussian(moved, torch.full_like(moved, 0.3)).kl()
         warning = collapse_warning(diagnose(moved, torch.full_like(moved, 0.3), kl, seeded(0)), 32)
         assert (warning is None) if words is None else (warning is not None and words in warning)
 

@@ -11,14 +11,14 @@ from molvae.model.objective import Constant, Objective
 from molvae.model.penalties import Moments, TotalCorrelation
 from molvae.model.vae import VAEOutput
 from molvae.nn.bottleneck import LatentSample
-from molvae.nn.gaussian import Posterior, gaussian_kl
+from molvae.nn.gaussian import Gaussian
 
 
 def latent_of(mean: torch.Tensor, std: torch.Tensor, seed: int = 0) -> LatentSample:
     """One draw of each posterior."""
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed))
-    posterior = Posterior(mean, std)
-    return LatentSample(mean + std * noise, gaussian_kl(posterior), torch.zeros(()), posterior)
+    posterior = Gaussian(mean, std)
+    return LatentSample(mean + std * noise, posterior.kl(), torch.zeros(()), posterior)
 
 
 def correlated(correlation: float, n: int = 1500) -> LatentSample:

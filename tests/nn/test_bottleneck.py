@@ -10,7 +10,7 @@ import torch
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck
-from molvae.nn.gaussian import Posterior, gaussian_kl
+from molvae.nn.gaussian import Gaussian
 from molvae.nn.ladder import LadderBottleneck
 from molvae.nn.priors import FlowPrior, MixturePrior
 from molvae.nn.vq import VQBottleneck
@@ -128,16 +128,16 @@ def test_what_a_bottleneck_lacks_is_said() -> None:
         Bottleneck()  # type: ignore[abstract]
 
 
-POSTERIOR = Posterior(torch.randn(8, 5, generator=seeded(3)), torch.rand(8, 5, generator=seeded(4)) * 1.5 + 0.1)
+POSTERIOR = Gaussian(torch.randn(8, 5, generator=seeded(3)), torch.rand(8, 5, generator=seeded(4)) * 1.5 + 0.1)
 
 
 def test_gaussian_kl_against_torch_distributions() -> None:
     expected = kl_divergence(Normal(*POSTERIOR), Normal(0.0, 1.0))
-    torch.testing.assert_close(gaussian_kl(POSTERIOR), expected)
+    torch.testing.assert_close(POSTERIOR.kl(), expected)
 
 
 def test_gaussian_kl_of_the_prior_is_zero() -> None:
-    assert gaussian_kl(Posterior(torch.zeros(2, 3), torch.ones(2, 3))).abs().max() == 0
+    assert Gaussian(torch.zeros(2, 3), torch.ones(2, 3)).kl().abs().max() == 0
 
 
 def test_gaussian_importance_weights_against_torch_distributions() -> None:
@@ -152,9 +152,9 @@ def test_gaussian_importance_weights_against_torch_distributions() -> None:
 
 
 def test_gaussian_kl_from_another_gaussian_against_torch_distributions() -> None:
-    other = Posterior(torch.randn(8, 5, generator=seeded(5)), torch.rand(8, 5, generator=seeded(6)) + 0.2)
+    other = Gaussian(torch.randn(8, 5, generator=seeded(5)), torch.rand(8, 5, generator=seeded(6)) + 0.2)
     expected = kl_divergence(Normal(*POSTERIOR), Normal(*other))
-    torch.testing.assert_close(gaussian_kl(POSTERIOR, other), expected)
+    torch.testing.assert_close(POSTERIOR.kl(other), expected)
 
 
 def test_a_level_of_a_ladder_is_the_product_of_what_is_seen_and_what_is_expected() -> None:
