@@ -111,7 +111,7 @@ def test_neighbours_are_candidates_of_the_first_batch(model: Any) -> None:
 def test_a_run_with_neighbours_is_resumed_as_it_was(
     tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.search.run.load_model", lambda weights, device: model)
+    monkeypatch.setattr("molvae.search.plan.load_model", lambda weights, device: model)
     spec = config(start={"smiles": [LEAD], "neighbours": 10}, constraints=[{"kind": "similarity", "low": 0.2}])
     whole = run(spec, tmp_path / "whole")
     for budget in (1, 5, 9):  # whole batches

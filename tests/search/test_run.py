@@ -267,7 +267,7 @@ def test_a_run_names_the_papers_of_its_method(tmp_path: Path) -> None:
 
 
 def test_a_run_with_a_model_maps_the_latent_space(tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("molvae.search.run.load_model", lambda weights, device: model)
+    monkeypatch.setattr("molvae.search.plan.load_model", lambda weights, device: model)
     spec = parse_config(
         {"oracle": {"kind": "named", "name": "qed"}, "search": {"budget": 12, "start": {"n": 6}}}, OptimiseConfig
     )
