@@ -32,13 +32,12 @@ from molvae.cli.faults import run_script
 from molvae.core.errors import DataError
 from molvae.core.runtime import progress, usable_cpus
 from molvae.core.tables import column_names, read_rows
-from pipelines.rows import finished, in_pool, save
+from pipelines.rows import finished, in_pool, packed, save, unpacked
 
 if TYPE_CHECKING:
     from molvae.search.config import OptimiseConfig
 
 OBJECTIVE = "logp_sa"
-SEPARATOR = "; "  # of the overrides in a row
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _prepared(method: str, overrides: str) -> tuple[OptimiseConfig, Any]:
     from molvae.search.build import load_model
     from molvae.search.config import OptimiseConfig
 
-    changes = [f"oracle={{kind='named', name='{OBJECTIVE}'}}", *filter(None, overrides.split(SEPARATOR))]
+    changes = [f"oracle={{kind='named', name='{OBJECTIVE}'}}", *unpacked(overrides)]
     config = load_config(method, OptimiseConfig, changes)
     if not (config.method.needs_model or config.search.start.neighbours):
         return config, None
@@ -147,7 +146,7 @@ def _prepared(method: str, overrides: str) -> tuple[OptimiseConfig, Any]:
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """All searches asked for."""
-    overrides = SEPARATOR.join([*args.set, f"search.largest={args.largest}"])
+    overrides = packed([*args.set, f"search.largest={args.largest}"])
     fingerprint = "counts" if args.counts else "bits"
     leads = list(islice(read_leads(args.file, args.column, args.part), args.n))
     for delta in args.delta:

@@ -30,9 +30,7 @@ from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
 from molvae.core.runtime import usable_cpus
 from molvae.core.tables import read_split
-from pipelines.rows import finished, in_pool, save
-
-SEPARATOR = "; "  # of the overrides in a row
+from pipelines.rows import finished, in_pool, markdown, packed, save, unpacked
 
 
 class Study(Spec):
@@ -84,7 +82,7 @@ def run_job(job: Job, data: Path, runs: Path, n_test: int, n_samples: int) -> Ro
     from molvae.training.trainer import train
 
     directory = runs / f"{job.variant}-{job.seed}"
-    changes = ["threads=1", *filter(None, job.overrides.split(SEPARATOR)), f"seed={job.seed}"]
+    changes = ["threads=1", *unpacked(job.overrides), f"seed={job.seed}"]
     model = train(load_config(job.config, TrainConfig, changes), directory)
     seconds = read_json(directory / "manifest.json")["seconds"]
     return measured(job, model, list(islice(read_split(data, "smiles", "test"), n_test)), n_samples, seconds)
@@ -134,7 +132,7 @@ def jobs(study: Study, only: Sequence[str], overrides: Sequence[str]) -> Iterato
             raise ConfigError(f"no variant {name!r}{did_you_mean(name, list(study.variants))} (there are: {known})")
     for seed in study.seeds:
         for name in only or study.variants:
-            changes = SEPARATOR.join([*study.overrides, *study.variants[name], *overrides])
+            changes = packed([*study.overrides, *study.variants[name], *overrides])
             yield Job(name, study.config.as_posix(), changes, seed)
 
 
@@ -159,9 +157,7 @@ def table(rows: Sequence[Row]) -> str:
                 "hours": f"{mean.training_seconds / 3600:.2f}",
             }
         )
-    heads = list(lines[0])
-    body = [heads, ["---"] * len(heads), *([str(line[head]) for head in heads] for line in lines)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in body)
+    return markdown([*lines[0]], ([*map(str, line.values())] for line in lines)).rstrip()
 
 
 def main() -> int:

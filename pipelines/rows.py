@@ -71,5 +71,24 @@ def in_pool(
             pool.shutdown(cancel_futures=True)
 
 
+def packed(overrides: Iterable[str]) -> str:
+    """The overrides of a config as one cell of a row."""
+    return "; ".join(overrides)
+
+
+def unpacked(cell: str) -> list[str]:
+    """What was `packed`."""
+    return cell.split("; ") if cell else []
+
+
+def markdown(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose columns are aligned in plain text as well."""
+    table = [list(names), *map(list, rows)]
+    width = [max(len(line[i]) for line in table) for i in range(len(names))]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, width, strict=True)) + " |" for line in table]
+    rule = "|" + "|".join("-" * (w + 2) for w in width) + "|"
+    return "\n".join([lines[0], rule, *lines[1:], ""])
+
+
 def _names(job_type: type[Any]) -> list[str]:
     return [field.name for field in fields(job_type)]

@@ -25,6 +25,21 @@ ENDS = ["F", "Cl", "O", "C#N", "C(F)(F)F"]
 SMALL_SPEC = VAESpec(
     embedding_dim=16, encoder_dim=24, decoder_dim=48, token_dropout=0.1, bottleneck=GaussianSpec(latent_dim=8)
 )
+TRAINING = """
+data = "prepared"
+device = "cpu"
+[model]
+embedding_dim = 8
+encoder_dim = 12
+decoder_dim = 24
+[model.bottleneck]
+latent_dim = 6
+[optimiser]
+epochs = 1
+batch_size = 16
+[validation]
+n_molecules = 8
+"""  # a config for `molvae train`
 
 
 def small_molecules() -> list[str]:

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from molvae.nn.bottleneck import Bottleneck, LatentSample
-from molvae.nn.gaussian import Gaussian
+from molvae.nn.gaussian import LOG_STD_RANGE, Gaussian
 
 SMALLEST_STD = 1e-3  # of a posterior that is sure of its codes
-LOG_WIDTH_RANGE = (-7.0, 3.0)
 
 
 class VQBottleneck(Bottleneck):
@@ -40,7 +39,7 @@ class VQBottleneck(Bottleneck):
     def _log_q(self, h: Tensor) -> Tensor:
         """log q(k|x), (B, G, K)."""
         e = self.project(h).view(-1, self.groups, 1, self.width)
-        precision = (-2 * self.log_width.clamp(*LOG_WIDTH_RANGE)).exp()
+        precision = (-2 * self.log_width.clamp(*LOG_STD_RANGE)).exp()
         distance = (e - self.codebook).square().sum(-1)  # (B, G, K)
         return (-0.5 * precision[:, None] * distance).log_softmax(-1)
 
@@ -52,15 +51,19 @@ class VQBottleneck(Bottleneck):
         """Points (..., Z) of codes (..., G)."""
         return self.codebook[torch.arange(self.groups, device=chosen.device), chosen].flatten(-2)
 
-    def encode(self, h: Tensor) -> Gaussian:
-        q = self._log_q(h).exp()
+    def _moments(self, q: Tensor) -> Gaussian:
+        """Of the points that q(k|x) (B, G, K) chooses."""
         mean = self._expected(q, self.codebook)
         variance = self._expected(q, self.codebook.square()) - mean.square()
         return Gaussian(mean, variance.clamp_min(SMALLEST_STD**2).sqrt())
 
+    def encode(self, h: Tensor) -> Gaussian:
+        return self._moments(self._log_q(h).exp())
+
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> LatentSample:
         log_q = self._log_q(h)
-        q, posterior = log_q.exp(), self.encode(h)
+        q = log_q.exp()
+        posterior = self._moments(q)
         drawn = self._points(_draw(log_q, generator))
         z = posterior.mean + (drawn - posterior.mean).detach()
         rate = (q * (log_q - self.prior_logits.log_softmax(-1))).sum(-1)

@@ -264,8 +264,9 @@ class ParallelOracle(Oracle):
         if components:
             for index, each in enumerate(smiles):
                 self._reported[each] = {name: column[index] for name, column in components.items()}
-        for oldest in list(self._reported)[: max(0, len(self._reported) - _REPORTS_KEPT)]:
-            self._reported.pop(oldest, None)  # another thread may be at it as well
+        if (excess := len(self._reported) - _REPORTS_KEPT) > 0:
+            for oldest in list(self._reported)[:excess]:
+                self._reported.pop(oldest, None)  # another thread may be at it as well
 
     def _discard(self, worker: _Worker | None) -> None:
         if worker is not None:

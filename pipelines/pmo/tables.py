@@ -15,6 +15,7 @@ import pandas as pd
 
 from molvae.oracles import PMO_TASKS
 from pipelines.pmo.results import Row
+from pipelines.rows import markdown
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "results" / "pmo_published.csv"
 NEARLY_BINARY = "valsartan_smarts"  # 0 for most runs; decides a sum by chance, so that sums stand without it, too
@@ -189,15 +190,6 @@ def cost(results: Results) -> str:
         )
     names = ["method", "runs", "median s", "longest s", "hop tasks, median s", "longest s", "median CPU s"]
     return markdown([*names, "peak MiB", "diversity of the best 100", "fewest molecules"], rows)
-
-
-def markdown(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose columns are aligned in plain text as well."""
-    table = [list(names), *map(list, rows)]
-    width = [max(len(line[i]) for line in table) for i in range(len(names))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, width, strict=True)) + " |" for line in table]
-    rule = "|" + "|".join("-" * (w + 2) for w in width) + "|"
-    return "\n".join([lines[0], rule, *lines[1:], ""])
 
 
 def _with_spread(mean: float, by_seed: pd.Series[float]) -> str:

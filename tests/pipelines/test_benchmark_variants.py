@@ -7,31 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_model import small_molecules, small_tokenizer, write_prepared
+from small_model import TRAINING, small_molecules, small_tokenizer, write_prepared
 
 from molvae.core.config import load_config
 from molvae.core.errors import ConfigError
 from molvae.generation import load
 from molvae.model.vae import SequenceVAE
 from molvae.training.config import TrainConfig
-from pipelines.benchmark_variants import SEPARATOR, Job, Row, Study, jobs, main, table
-from pipelines.rows import finished
+from pipelines.benchmark_variants import Job, Row, Study, jobs, main, table
+from pipelines.rows import finished, unpacked
 
 ROOT = Path(__file__).parents[2]
-BASE = """
-data = "prepared"
-device = "cpu"
-[model]
-embedding_dim = 8
-encoder_dim = 12
-decoder_dim = 24
-[model.bottleneck]
-latent_dim = 6
-[optimiser]
-batch_size = 16
-[validation]
-n_molecules = 8
-"""
 STUDY = """
 config = "base.toml"
 overrides = ["optimiser.epochs=2"]
@@ -44,7 +30,7 @@ ladder = ["model.bottleneck={kind='ladder', widths=[2, 4], hidden_dim=8}"]
 def test_every_shipped_variant_can_be_built() -> None:
     study = load_config(ROOT / "configs/variants.toml", Study)
     for job in jobs(study, [], []):
-        config = load_config(ROOT / job.config, TrainConfig, job.overrides.split(SEPARATOR))
+        config = load_config(ROOT / job.config, TrainConfig, unpacked(job.overrides))
         assert SequenceVAE(config.model, 109).latent_dim == 128, job.variant
 
 
@@ -62,13 +48,13 @@ def test_variants_are_trained_measured_and_not_done_again(
     molecules = small_molecules()
     write_prepared(tmp_path / "prepared", {"train": molecules[:64], "valid": molecules[64:80]}, small_tokenizer())
     pd.DataFrame({"smiles": molecules[80:], "split": "test"}).to_csv("in.csv", index=False)
-    Path("base.toml").write_text(BASE, encoding="utf-8")
+    Path("base.toml").write_text(TRAINING, encoding="utf-8")
     Path("study.toml").write_text(STUDY, encoding="utf-8")
     command = ["benchmark_variants", "study.toml", "--data", "in.csv", "--samples", "20", "--out", "rows.csv"]
     monkeypatch.setattr(sys, "argv", [*command, "--processes", "2"])
     assert main() == 0
     printed = capsys.readouterr().out
-    assert [line.split("|")[1].strip() for line in printed.splitlines()] == ["variant", "---", "gaussian", "ladder"]
+    assert [line.split("|")[1].strip() for line in printed.splitlines()] == ["variant", "-" * 10, "gaussian", "ladder"]
     rows = finished(Path("rows.csv"), Job, Row)
     assert len(rows) == 2
     for job, row in rows.items():

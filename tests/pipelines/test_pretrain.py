@@ -7,28 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_model import small_molecules
+from small_model import TRAINING, small_molecules
 
 from molvae.core.errors import DataError
 from molvae.core.files import sha256_file
 from molvae.generation import load
 from pipelines.pretrain import main
-
-CONFIG = """
-data = "prepared"
-device = "cpu"
-[model]
-embedding_dim = 8
-encoder_dim = 12
-decoder_dim = 24
-[model.bottleneck]
-latent_dim = 6
-[optimiser]
-epochs = 1
-batch_size = 16
-[validation]
-n_molecules = 8
-"""
 
 
 def written(path: Path, splits: list[str]) -> Path:
@@ -42,7 +26,7 @@ def written(path: Path, splits: list[str]) -> Path:
 def test_the_card_tells_how_the_weights_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = written(tmp_path / "in.csv", ["train", "train", "valid", "test"])
-    (tmp_path / "small.toml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "small.toml").write_text(TRAINING, encoding="utf-8")
     arguments = ["small.toml", "--data", str(data), "--name", "mine", "--set", "seed=3", "--note", "two words"]
     main(arguments)
     card = (tmp_path / "molvae/weights/mine/MODEL_CARD.md").read_text(encoding="utf-8")
@@ -54,7 +38,7 @@ def test_the_card_tells_how_the_weights_were_made(tmp_path: Path, monkeypatch: p
 def test_without_test_molecules_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = written(tmp_path / "in.csv", ["train", "valid"])
-    (tmp_path / "small.toml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "small.toml").write_text(TRAINING, encoding="utf-8")
     with pytest.raises(DataError, match="no row has 'test'"):
         main(["small.toml", "--data", str(data)])
     assert not (tmp_path / "prepared").exists()
