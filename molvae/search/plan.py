@@ -1,20 +1,23 @@
-"""What a config means: the search itself and all that it needs, before anything is scored or written."""
+"""What a config or a call means: the search itself and all that it needs, before anything is scored or written."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from molvae.core.errors import OracleError
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.build import build_search, load_model
-from molvae.search.config import OptimiseConfig
+from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import Constraints, build_constraints
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Record
 from molvae.search.loop import Demands
 from molvae.search.measured import Measurements, read_measurements
+from molvae.search.methods import MethodSpec
 from molvae.search.start import start_molecules
 from molvae.workers.local import isolated
 
@@ -45,26 +48,39 @@ class Plan:
     start: list[str]
 
 
-def plan(config: OptimiseConfig, oracle: Oracle) -> Plan:
-    """Read and build everything that a config names.
+def plan(
+    method: MethodSpec,
+    spec: SearchSpec,
+    oracle: Oracle,
+    seed: int,
+    load: Callable[[], LatentModel],
+    measured: Measurements | None = None,
+) -> Plan:
+    """Build everything that a search needs.
 
     Args:
-        oracle: built from `config.oracle`.
+        load: called for the model where the method, the start or a library wants one.
+        measured: molecules known beforehand; `spec.data` is not read here.
 
     Raises:
         ConfigError, DataError: something in it is impossible, or is not there.
     """
-    spec = config.search
-    measured = None if spec.data is None else read_measurements(spec.data)
     given = bool(spec.start.smiles or spec.start.file)
     sampled = not (given or measured)
     unfiled = spec.library is not None and spec.library.file is None
-    needs_model = config.method.needs_model or sampled or unfiled or spec.start.neighbours > 0
-    model = load_model(config.weights, config.device) if needs_model else None
+    model = load() if method.needs_model or sampled or unfiled or spec.start.neighbours > 0 else None
     rules, told = build_constraints(spec.constraints, oracle)
-    start = start_molecules(spec.start, model, config.seed) if given or sampled else []
-    search = build_search(config.method, spec, rules, oracle.n_objectives, model, config.seed, start, measured)
+    start = start_molecules(spec.start, model, seed) if given or sampled else []
+    search = build_search(method, spec, rules, oracle.n_objectives, model, seed, start, measured)
     return Plan(search, oracle, told, rules, model, measured, start)
+
+
+def plan_of(config: OptimiseConfig, oracle: Oracle) -> Plan:
+    """Read and build everything that a config names; `oracle` is built from `config.oracle`."""
+    spec = config.search
+    measured = None if spec.data is None else read_measurements(spec.data)
+    load = partial(load_model, config.weights, config.device)
+    return plan(config.method, spec, oracle, config.seed, load, measured)
 
 
 def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
@@ -74,7 +90,7 @@ def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
         OracleError: none of them could be scored; the oracle's messages say why.
     """
     with config.oracle.build() as oracle:
-        planned = plan(config, oracle)
+        planned = plan_of(config, oracle)
         demands = Demands(planned.rules.filters, planned.rules.windows)
         spec = config.search
         scorer = isolated(planned.told, 1, spec.timeout_seconds) if spec.with_crew else planned.told

@@ -12,15 +12,15 @@ from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import fingerprint
 from molvae.oracles.oracle import Oracle
 from molvae.search.asynchronous import run_with_crew
-from molvae.search.build import build_search, load_model
+from molvae.search.build import load_model
 from molvae.search.config import SearchSpec
-from molvae.search.constraints import ConstraintSpec, build_constraints
+from molvae.search.constraints import ConstraintSpec
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
 from molvae.search.loop import SearchResult, run_search
 from molvae.search.measured import measurements
 from molvae.search.methods import BayesianSpec, MethodSpec
-from molvae.search.start import start_molecules
+from molvae.search.plan import plan
 from molvae.workers.local import LocalCrew, isolated
 
 
@@ -70,20 +70,16 @@ def optimise(
     chosen = method or BayesianSpec()
     measured = None if data is None else measurements(data)
     spec = _spec(start, budget=budget, batch_size=batch_size, constraints=constraints, reference=reference)
-    sampled = not start and measured is None
-    model = _model(weights, device) if chosen.needs_model or sampled else None
-    rules, told = build_constraints(spec.constraints, scorer)
-    first = start_molecules(spec.start, model, seed) if start or sampled else []
-    search = build_search(chosen, spec, rules, scorer.n_objectives, model, seed, first, measured)
+    planned = plan(chosen, spec, scorer, seed, lambda: _model(weights, device), measured)
     how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size}
-    how |= {"constraints": rules.filters, "windows": rules.windows}
+    how |= {"constraints": planned.rules.filters, "windows": planned.rules.windows}
     about = [scorer.identity, seed, chosen, spec.model_dump(exclude={"budget"}), measured and measured.lists]
-    about.append(_contents(weights) if model is not None else None)
+    about.append(_contents(weights) if planned.model is not None else None)
     with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
         if workers == 1:
-            return run_search(search, told, record, **how)
-        with LocalCrew(isolated(told, workers, timeout_seconds), workers) as crew:
-            return run_with_crew(search, crew, record, **how)
+            return run_search(planned.search, planned.told, record, **how)
+        with LocalCrew(isolated(planned.told, workers, timeout_seconds), workers) as crew:
+            return run_with_crew(planned.search, crew, record, **how)
 
 
 def _spec(start: Sequence[str] | None, **asked: Any) -> SearchSpec:

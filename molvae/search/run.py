@@ -27,7 +27,7 @@ from molvae.search.loop import SearchResult, run_search
 from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
-from molvae.search.plan import Plan, plan
+from molvae.search.plan import Plan, plan_of
 from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
@@ -63,7 +63,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         _check_same(config, run_dir)
         began, before = time.perf_counter(), seconds_before(run_dir)
         spec = config.search
-        planned = plan(config, oracle)
+        planned = plan_of(config, oracle)
         inputs = _inputs(config, planned.model is not None)
         ledger = _ledger(config, run_dir, oracle, inputs)
         dump_config(config, run_dir / "config.resolved.toml")
