@@ -9,18 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_model import SMALL_SPEC, small_molecules, small_vae
+from small_model import small_molecules
 from torch.distributions import Normal
 
 from molvae import generation
 from molvae.chem.molecules import canonical
 from molvae.core.errors import CheckpointError, DeviceError, MoleculeError
 from molvae.generation import MoleculeVAE, load
-from molvae.model.bottlenecks import BottleneckSpec, FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
 from molvae.model.interpolation import spherical
-from molvae.search import optimise
-from molvae.search.methods import BayesianSpec, InnerSpec
-from molvae.search.specs import DecoderEditsSpec, InterpolationSpec, PerturbationSpec, PriorDrawSpec
 from molvae.tokens.rewrite import rewritten
 from molvae.tokens.vocabulary import EOS, PAD
 
@@ -350,50 +346,6 @@ def test_rewriting_keeps_to_the_chances_and_leaves_the_end() -> None:
     assert {tuple(rewritten(ids, certain, 1, np.random.default_rng(s))) for s in range(50)} == {
         tuple(d) for d in [ids, *removed]
     }
-
-
-# --- every bottleneck -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "bottleneck",
-    [
-        GaussianSpec(latent_dim=8, prior=MixtureSpec(components=4)),
-        GaussianSpec(latent_dim=8, prior=FlowSpec(layers=2, hidden_dim=8)),
-        VQSpec(groups=4, codes=8, width=2),
-        LadderSpec(widths=(2, 6), hidden_dim=8),
-    ],
-    ids=["mixture", "flow", "vq", "ladder"],
-)
-def test_a_model_is_used_in_the_same_way_whatever_its_bottleneck(bottleneck: BottleneckSpec) -> None:
-    vae = small_vae(steps=40, spec=SMALL_SPEC.model_copy(update={"bottleneck": bottleneck}))
-    molecules = small_molecules()[:10]
-    z = vae.embed(molecules)
-    assert z.shape == (10, 8)
-    assert vae.prior(3).shape == (3, 8)
-    np.testing.assert_allclose(vae.embed(molecules[:3]), z[:3], atol=1e-5)
-    assert len(vae.sample(5)) == 5
-    assert len(vae.interpolate(*molecules[:2], steps=4)) == 4
-    assert vae.neighbours(molecules[0], n=2)
-    rate = vae.rate([*molecules, "no molecule"], on_invalid="nan")
-    assert np.isnan(rate[-1]).all()
-    one, many = vae.log_prob(molecules, k=1), vae.log_prob(molecules, k=64)
-    assert many.mean() > one.mean()
-    elbo = -rate[:-1].sum(1).mean() - vae_distortion(vae, molecules)
-    assert one.mean() == pytest.approx(elbo, abs=2.5)
-    latent = BayesianSpec(
-        inner=InnerSpec(generations=1, candidates=8),
-        proposers=(PerturbationSpec(), InterpolationSpec(), PriorDrawSpec(), DecoderEditsSpec()),
-        inversion=3,
-    )
-    assert len(optimise("qed", budget=16, weights=vae, start=molecules, method=latent).smiles) == 16
-
-
-def vae_distortion(vae: MoleculeVAE, molecules: list[str]) -> float:
-    """-log p(x|z) in nats per molecule, of one draw each."""
-    with torch.no_grad():
-        (_, batch), *_ = vae._batches(molecules, "raise")
-        return float(vae.network(batch, torch.Generator().manual_seed(0)).distortion.mean())
 
 
 def test_rates_of_no_molecules(tiny_vae: MoleculeVAE) -> None:

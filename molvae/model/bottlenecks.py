@@ -8,6 +8,7 @@ from pydantic import Field
 
 from molvae.core.config import Spec
 from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck
+from molvae.nn.diffusion import DiffusionPrior
 from molvae.nn.ladder import LadderBottleneck
 from molvae.nn.priors import FlowPrior, MixturePrior, NormalPrior, Prior
 from molvae.nn.vq import VQBottleneck
@@ -48,7 +49,19 @@ class FlowSpec(Spec):
         return FlowPrior(latent_dim, self.layers, self.hidden_dim)
 
 
-PriorSpec = Annotated[NormalSpec | MixtureSpec | FlowSpec, Field(discriminator="kind")]
+class DiffusionSpec(Spec):
+    """Learnt steps from noise to latent points."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    steps: Positive = 64
+    hidden_dim: Positive = 512
+
+    def build(self, latent_dim: int) -> Prior:
+        """The prior of `latent_dim` dimensions."""
+        return DiffusionPrior(latent_dim, self.steps, self.hidden_dim)
+
+
+PriorSpec = Annotated[NormalSpec | MixtureSpec | FlowSpec | DiffusionSpec, Field(discriminator="kind")]
 
 
 class GaussianSpec(Spec):

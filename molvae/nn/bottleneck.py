@@ -67,12 +67,12 @@ class GaussianBottleneck(Bottleneck):
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> LatentSample:
         posterior = self.encode(h)
         z = posterior.draw(generator)
-        return LatentSample(z, self.prior.rate(posterior, z), z.new_zeros(()), posterior)
+        return LatentSample(z, self.prior.rate(posterior, z, generator), z.new_zeros(()), posterior)
 
     def importance(self, h: Tensor, k: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         posterior = self.encode(h)
         z = Gaussian(posterior.mean.expand(k, -1, -1), posterior.std).draw(generator)
-        return z, self.prior.log_prob(z) - posterior.log_prob(z)
+        return z, self.prior.log_prob(z, generator) - posterior.log_prob(z)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return self.prior.sample(n, generator)

@@ -23,16 +23,17 @@ class Prior(nn.Module, ABC):
     latent_dim: int
 
     @abstractmethod
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, (...,), of points (..., Z)."""
+    def log_prob(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """log p(z) in nats, (...,), of points (..., Z); or, where chance is needed to tell, an estimate of it whose
+        exponential is p(z) in the mean."""
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n points (n, Z)."""
 
-    def rate(self, posterior: Gaussian, z: Tensor) -> Tensor:
+    def rate(self, posterior: Gaussian, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """KL(q(z|x) || p(z)) in nats by group, (B, G); here one group, estimated from the draw z (B, Z) alone."""
-        return (posterior.log_prob(z) - self.log_prob(z)).unsqueeze(-1)
+        return (posterior.log_prob(z) - self.log_prob(z, generator)).unsqueeze(-1)
 
 
 class NormalPrior(Prior):
@@ -45,13 +46,13 @@ class NormalPrior(Prior):
         self.latent_dim = latent_dim
         self.register_buffer("origin", torch.zeros(latent_dim), persistent=False)  # says which device
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return -0.5 * (z.square().sum(-1) + self.latent_dim * math.log(2 * math.pi))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(n, self.latent_dim, generator=generator, device=self.origin.device)
 
-    def rate(self, posterior: Gaussian, z: Tensor) -> Tensor:
+    def rate(self, posterior: Gaussian, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return posterior.kl()
 
 
@@ -70,7 +71,7 @@ class MixturePrior(Prior):
         """Mean and standard deviation of each component, (M, Z)."""
         return Gaussian(self.mean, self.log_std.clamp(*LOG_STD_RANGE).exp())
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         each = self.components.log_prob(z.unsqueeze(-2))  # (..., M)
         return torch.logsumexp(each + self.logits.log_softmax(0), -1)
 
@@ -96,7 +97,7 @@ class FlowPrior(Prior):
         masks = islice(cycle((even, 1 - even)), layers)
         self.couplings = nn.Sequential(*(AffineCoupling(mask, hidden_dim) for mask in masks))
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         volume = z.new_zeros(z.shape[:-1])
         for coupling in reversed(list(self.couplings)):
             z, change = coupling.back(z)  # type: ignore[operator]

@@ -10,6 +10,7 @@ import torch
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck
+from molvae.nn.diffusion import DiffusionPrior
 from molvae.nn.gaussian import Gaussian
 from molvae.nn.ladder import LadderBottleneck
 from molvae.nn.priors import FlowPrior, MixturePrior
@@ -20,6 +21,7 @@ BOTTLENECKS: dict[str, Callable[[], Bottleneck]] = {
     "gaussian": lambda: GaussianBottleneck(D, 3),
     "mixture": lambda: GaussianBottleneck(D, 3, MixturePrior(3, 4)),
     "flow": lambda: GaussianBottleneck(D, 3, FlowPrior(3, 4, 8)),
+    "diffusion": lambda: GaussianBottleneck(D, 3, DiffusionPrior(3, 6, 8)),
     "vq": lambda: VQBottleneck(D, groups=2, codes=3, width=2),
     "ladder": lambda: LadderBottleneck(D, [2, 1, 3], 8),
 }

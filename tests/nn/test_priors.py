@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
+from molvae.nn.diffusion import DiffusionPrior
+from molvae.nn.gaussian import Gaussian
 from molvae.nn.priors import FlowPrior, MixturePrior, NormalPrior, Prior
 
 Z = 2
@@ -16,6 +18,7 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "normal": lambda: NormalPrior(Z),
     "mixture": lambda: MixturePrior(Z, 3),
     "flow": lambda: FlowPrior(Z, 4, 8),
+    "diffusion": lambda: DiffusionPrior(Z, 4, 8),
 }
 
 
@@ -25,13 +28,17 @@ def seeded(seed: int) -> torch.Generator:
 
 @pytest.fixture(params=PRIORS)
 def prior(request: pytest.FixtureRequest) -> Prior:
-    """A prior away from where it begins."""
+    """A prior away from where it begins; of diffusion not far, since its estimates scatter more the worse it is."""
     torch.manual_seed(0)
     made = PRIORS[request.param]()
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape))
+    move(made, 0.03 if isinstance(made, DiffusionPrior) else 0.2)
     return made
+
+
+@torch.no_grad()
+def move(prior: Prior, distance: float) -> None:
+    for parameter in prior.parameters():
+        parameter.add_(distance * torch.randn(parameter.shape))
 
 
 def grid(n: int = 600, reach: float = 15.0) -> torch.Tensor:
@@ -43,7 +50,9 @@ def grid(n: int = 600, reach: float = 15.0) -> torch.Tensor:
 def test_a_density_adds_up_to_one(prior: Prior) -> None:
     points = grid()
     cell = float(points[1, 0, 0] - points[0, 0, 0]) ** 2
-    assert float(prior.log_prob(points).exp().sum()) * cell == pytest.approx(1, abs=1e-3)
+    assert float(prior.log_prob(points).exp().sum()) * cell == pytest.approx(
+        1, abs=5e-3 if isinstance(prior, DiffusionPrior) else 1e-3
+    )
 
 
 @torch.no_grad()
@@ -58,6 +67,7 @@ def test_draws_follow_the_density(prior: Prior) -> None:
     torch.testing.assert_close(drawn.T.cov(), covariance, rtol=0.03, atol=0.03)
 
 
+@pytest.mark.parametrize("prior", ["normal", "mixture", "flow"], indirect=True)
 def test_one_density_for_points_of_any_shape(prior: Prior) -> None:
     points = torch.randn(4, 5, Z, generator=seeded(2))
     together = prior.log_prob(points)
@@ -65,7 +75,7 @@ def test_one_density_for_points_of_any_shape(prior: Prior) -> None:
     torch.testing.assert_close(together[1, 2], prior.log_prob(points[1, 2]))
 
 
-@pytest.mark.parametrize("prior", ["mixture", "flow"], indirect=True)
+@pytest.mark.parametrize("prior", ["mixture", "flow", "diffusion"], indirect=True)
 def test_every_parameter_of_a_prior_learns(prior: Prior) -> None:
     prior.log_prob(torch.randn(20, Z, generator=seeded(3))).sum().backward()
     for name, parameter in prior.named_parameters():
@@ -88,21 +98,48 @@ def test_a_mixture_against_torch_distributions() -> None:
 def test_a_flow_goes_back_where_it_came_from_and_measures_the_volume() -> None:
     torch.manual_seed(1)
     prior = FlowPrior(3, 5, 8)
-    with torch.no_grad():
-        for parameter in prior.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
+    move(prior, 0.3)
     base = torch.randn(3, generator=seeded(5))
     jacobian = torch.autograd.functional.jacobian(prior.couplings, base)
     expected = -0.5 * float(base.square().sum()) - 1.5 * math.log(2 * math.pi) - float(torch.logdet(jacobian))
     assert float(prior.log_prob(prior.couplings(base)).detach()) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_flow_learns_a_ring() -> None:
+@torch.no_grad()
+def test_diffusion_begins_as_noise() -> None:
+    """However the noise falls, before anything is learnt the density is that of N(0, 1)."""
+    points = torch.randn(20_000, 8, generator=seeded(6))
+    prior = DiffusionPrior(8, 20, 8)
+    torch.testing.assert_close(prior.log_prob(points, seeded(7)), prior.base.log_prob(points), rtol=0, atol=1e-4)
+    posterior = Gaussian(points, torch.ones_like(points))
+    expected = (posterior.log_prob(points) - prior.base.log_prob(points)).mean()
+    assert float(prior.rate(posterior, points, seeded(8)).mean()) == pytest.approx(float(expected), abs=0.2)
+
+
+@torch.no_grad()
+def test_a_density_by_diffusion_against_quadrature() -> None:
+    """p(z) = int p(z | z_1) p(z_1 | z_2) p(z_2) over a grid of z_1, z_2, beside the mean of many estimates."""
+    torch.manual_seed(0)
+    prior = DiffusionPrior(1, 2, 8)
+    move(prior, 0.05)
+    axis = torch.linspace(-8, 8, 801)[:, None]
+    first, second = (prior._back(axis, torch.full((801,), t)) for t in (1, 2))
+    cell = float(axis[1] - axis[0])
+    of_second = prior.base.log_prob(axis).exp()
+    of_first = second.log_prob(axis[:, None]).exp() @ of_second * cell
+    z = torch.tensor([[-1.0], [0.3], [1.7]])
+    expected = first.log_prob(z[:, None]).exp() @ of_first * cell
+    estimates = prior.log_prob(z.expand(200_000, 3, 1), seeded(0)).exp()
+    torch.testing.assert_close(estimates.mean(0), expected, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("make", [lambda: FlowPrior(Z, 6, 32), lambda: DiffusionPrior(Z, 10, 32)])
+def test_a_prior_learns_a_ring(make: Callable[[], Prior]) -> None:
     """What no single Gaussian can be."""
     torch.manual_seed(0)
     angle = 2 * math.pi * torch.rand(2000)
     ring = 2 * torch.stack([angle.cos(), angle.sin()], 1) + 0.15 * torch.randn(2000, Z)
-    prior = FlowPrior(Z, 6, 32)
+    prior = make()
     optimiser = torch.optim.Adam(prior.parameters(), lr=5e-3)
     for _ in range(300):
         optimiser.zero_grad()

@@ -17,7 +17,7 @@ from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrup
 from molvae.core.files import exclusive, read_json, write_json
 from molvae.core.runtime import fingerprint
 from molvae.data.shards import ShardWriter, TokenShards
-from molvae.model.bottlenecks import FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
+from molvae.model.bottlenecks import DiffusionSpec, FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
 from molvae.model.checkpoint import load_checkpoint
 from molvae.model.objective import Constant, Objective
 from molvae.model.penalties import Moments, TotalCorrelation
@@ -32,6 +32,7 @@ BOTTLENECKS = {
     "gaussian": GaussianSpec(latent_dim=16),
     "mixture": GaussianSpec(latent_dim=16, prior=MixtureSpec(components=8)),
     "flow": GaussianSpec(latent_dim=16, prior=FlowSpec(layers=4, hidden_dim=16)),
+    "diffusion": GaussianSpec(latent_dim=16, prior=DiffusionSpec(steps=16, hidden_dim=32)),
     "vq": VQSpec(groups=24, codes=8, width=4),
     "ladder": LadderSpec(widths=(4, 12), hidden_dim=16),
 }
