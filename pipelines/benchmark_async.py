@@ -3,7 +3,8 @@
     python -m pipelines.benchmark_async --calls 400 --seconds 1 --workers 8
 
 The oracle sleeps, in processes of its own as any slow oracle would run; the proposals are structural, and small
-enough not to be the bottleneck. Target: a ratio of at most 1.15, the start of the processes included.
+enough not to be the bottleneck. Target: a ratio of at most 1.15, the start of the processes included. With --in-flight
+scores are told in the order of proposals, so that the search can be repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ METHOD = BayesianSpec(
 )
 
 
-def measure(calls: int, seconds: float, workers: int, start: Path, seed: int) -> tuple[SearchResult, float]:
+def measure(
+    calls: int, seconds: float, workers: int, in_flight: int | None, start: Path, seed: int
+) -> tuple[SearchResult, float]:
     """The search with a sleeping oracle, and its wall time in seconds."""
 
     def sleepy(smiles: str) -> float:
@@ -36,7 +39,9 @@ def measure(calls: int, seconds: float, workers: int, start: Path, seed: int) ->
     molecules = start_molecules(StartSpec(file=start, n=30), None, seed)
     slow = oracle(sleepy, timeout_seconds=10 * seconds + 10)
     began = time.perf_counter()
-    result = optimise(slow, calls, seed=seed, start=molecules, batch_size=workers, method=METHOD, workers=workers)
+    result = optimise(
+        slow, calls, seed=seed, start=molecules, batch_size=workers, method=METHOD, workers=workers, in_flight=in_flight
+    )
     return result, time.perf_counter() - began
 
 
@@ -46,16 +51,18 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--seconds", type=float, default=1.0, help="that the oracle takes for a molecule")
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--in-flight", type=int, help="molecules on their way, told in the order of proposals")
     parser.add_argument("--start", type=Path, default=Path("data/sample.smi"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a JSON file to write")
     args = parser.parse_args()
-    result, wall = measure(args.calls, args.seconds, args.workers, args.start, args.seed)
+    result, wall = measure(args.calls, args.seconds, args.workers, args.in_flight, args.start, args.seed)
     ideal = args.calls * args.seconds / args.workers
     figures = {
         "calls": len(result.records),
         "distinct": len(set(result.smiles)),
         "workers": args.workers,
+        "in_flight": args.in_flight,
         "oracle_seconds": args.seconds,
         "wall_seconds": round(wall, 2),
         "ideal_seconds": round(ideal, 2),

@@ -1,7 +1,9 @@
 """The loop with many workers: molecules are proposed while others are being scored, and told one by one as they come.
 
-Proposals take into account what is on its way (`Search.ask(n, pending)`). The order in which scores come is up to the
-workers, so two runs differ; what a run has recorded is replayed when it is resumed, and what was pending comes first.
+Proposals take into account what is on its way (`Search.ask(n, pending)`). What a run has recorded is replayed when it
+is resumed, and what was pending comes first. The order in which scores come is up to the workers, so two runs differ;
+unless the crew hands them out in the order in which they were asked for. Then a proposal knows as many scores as in any
+other run, and a run that was stopped or killed goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import Demands, SearchResult, replay
 from molvae.search.outcomes import Window
-from molvae.search.proposals import Candidate
 from molvae.workers.crew import Crew, Scored, Task
 
 WAIT_SECONDS = 0.5  # between looks at whether to stop
@@ -57,26 +58,30 @@ def run_with_crew(
 
 def _work(desk: _Desk, crew: Crew, batch_size: int, stopped: Callable[[], bool]) -> str:
     """Ask and record until the end; why it came."""
-    wait = 0.0
-    while True:
-        desk.take(crew.finished(wait))
-        if desk.left == 0:
-            crew.dismiss()
-            return "budget"
-        if stopped():
+    paused = False
+    while desk.left:
+        if not paused and stopped():
             crew.pause()
-            while crew.busy:
-                desk.take(crew.finished(WAIT_SECONDS))
+            paused = True
+        if paused and not crew.busy:
             return "stopped"
-        pending = crew.pending
-        room = min(crew.wanted, desk.left - len(pending))
-        asked = desk.ask(min(room, batch_size), [task.smiles for task in pending]) if room > 0 else []
-        if asked:
-            crew.submit([Task(c.smiles, c.origin, desk.demands.broken(c.smiles)) for c in asked])
-        elif not pending:
+        asked = desk.ask(crew, batch_size) if crew.in_order or not paused else 0
+        if not (asked or crew.pending):
             crew.dismiss()
             return "no new molecules"
-        wait = 0.0 if asked else WAIT_SECONDS
+        if not (asked and crew.in_order):  # else a proposal would know what happens to be scored already
+            desk.take(crew.finished(0.0 if asked else WAIT_SECONDS))
+    crew.dismiss()
+    return "budget"
+
+
+def still_to_do(ledger: Ledger, in_order: bool) -> Callable[[Task], bool]:
+    """Whether a task from before a run was interrupted is to be done now.
+
+    In order, what was proposed since the last record is proposed again, so that the search knows what it noted then.
+    """
+    known, last = {r.smiles for r in ledger.records}, len(ledger) - int(in_order)
+    return lambda task: task.smiles not in known and task.told <= last
 
 
 class _Desk:
@@ -99,10 +104,22 @@ class _Desk:
         """Calls that may still be spent."""
         return max(0, self.budget - len(self.ledger))
 
-    def ask(self, n: int, pending: list[str]) -> list[Candidate]:
-        """New molecules."""
+    def ask(self, crew: Crew, batch_size: int) -> int:
+        """Give the crew new molecules, as far as it wants any and the budget goes; how many.
+
+        In order, scores come one by one, and only for a whole batch of them is it worthwhile to ask.
+        """
+        pending = [task.smiles for task in crew.pending]
+        most = min(self.left - len(pending), batch_size)
+        n = min(crew.wanted, most)
+        if n <= 0 or (crew.in_order and pending and n < most):
+            return 0
         self._asked = n
-        return self.search.ask(n, pending)
+        found = self.search.ask(n, pending)
+        if found:
+            told = len(self.ledger)
+            crew.submit([Task(c.smiles, c.origin, self.demands.broken(c.smiles), told) for c in found])
+        return len(found)
 
     def take(self, results: list[Scored]) -> None:
         """Record what was scored, as far as it is new and the budget goes, and tell it."""

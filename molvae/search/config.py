@@ -29,6 +29,7 @@ class SearchSpec(Spec):
         select: good molecules that differ, chosen when the search has ended, in `diverse.csv`.
         workers: above 1, molecules are proposed while others are being scored, and runs are not reproducible.
         ahead: None is as many as are being scored. The fewer, the better informed is each proposal.
+        in_flight: None tells scores as they come. A number makes runs reproducible, with any number of workers.
         distributed: workers on other machines, see `molvae.workers`.
     """
 
@@ -57,6 +58,11 @@ class SearchSpec(Spec):
         60.0, gt=0, allow_inf_nan=False, description="with workers: longest time for one molecule"
     )
     ahead: int | None = Field(None, ge=0, description="with workers: proposals made before a worker is free")
+    in_flight: int | None = Field(
+        None,
+        ge=1,
+        description="molecules that are always on their way; scores are then told in the order of proposals",
+    )
     distributed: DistributedSpec | None = None
 
     @model_validator(mode="after")
@@ -65,12 +71,16 @@ class SearchSpec(Spec):
             raise ValueError(
                 "workers is for this machine alone; with a section [search.distributed], start as many `molvae worker`"
             )
+        if self.in_flight is not None and (self.distributed is not None or self.ahead is not None):
+            raise ValueError("in_flight goes neither with ahead nor with a section [search.distributed]")
+        if self.in_flight is not None and self.in_flight < self.workers:
+            raise ValueError(f"in_flight: expected at least as many as workers ({self.workers}); got {self.in_flight}")
         return self
 
     @property
     def with_crew(self) -> bool:
         """Whether molecules are proposed while others are being scored."""
-        return self.workers > 1 or self.distributed is not None
+        return self.workers > 1 or self.in_flight is not None or self.distributed is not None
 
     @field_validator("constraints")
     @classmethod

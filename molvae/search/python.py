@@ -11,7 +11,7 @@ from molvae.core.config import parse_config
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import fingerprint
 from molvae.oracles.oracle import Oracle
-from molvae.search.asynchronous import run_with_crew
+from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.build import load_model
 from molvae.search.config import SearchSpec
 from molvae.search.constraints import ConstraintSpec
@@ -20,7 +20,7 @@ from molvae.search.ledger import Ledger
 from molvae.search.loop import SearchResult, run_search
 from molvae.search.measured import measurements
 from molvae.search.methods import BayesianSpec, MethodSpec
-from molvae.search.plan import plan
+from molvae.search.plan import Plan, plan
 from molvae.workers.local import LocalCrew, isolated
 
 
@@ -39,6 +39,7 @@ def optimise(
     device: str = "auto",
     ledger: str | Path | None = None,
     workers: int = 1,
+    in_flight: int | None = None,
     timeout_seconds: float = 60.0,
 ) -> SearchResult:
     """Find molecules that an oracle scores highly.
@@ -56,7 +57,10 @@ def optimise(
         reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
         device: for the model.
         ledger: journal file to record in, or to continue the same search from; None keeps everything in memory.
-        workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible.
+        workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible without
+            `in_flight`.
+        in_flight: so many molecules are always on their way, and scores are told in the order of proposals, so that the
+            result does not depend on the number of workers.
         timeout_seconds: longest time for a molecule, of a Python function; with workers, of all without their own.
 
     Returns:
@@ -69,17 +73,26 @@ def optimise(
     scorer = _scorer(oracle, timeout_seconds)
     chosen = method or BayesianSpec()
     measured = None if data is None else measurements(data)
-    spec = _spec(start, budget=budget, batch_size=batch_size, constraints=constraints, reference=reference)
+    asked = {"budget": budget, "batch_size": batch_size, "workers": workers, "in_flight": in_flight}
+    spec = _spec(start, **asked, constraints=constraints, reference=reference, timeout_seconds=timeout_seconds)
     planned = plan(chosen, spec, scorer, seed, lambda: _model(weights, device), measured)
-    how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size}
-    how |= {"constraints": planned.rules.filters, "windows": planned.rules.windows}
-    about = [scorer.identity, seed, chosen, spec.model_dump(exclude={"budget"}), measured and measured.lists]
+    free = {"budget", "workers", "timeout_seconds"}
+    about = [scorer.identity, seed, chosen, spec.model_dump(exclude=free), measured and measured.lists]
     about.append(_contents(weights) if planned.model is not None else None)
     with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
-        if workers == 1:
-            return run_search(planned.search, planned.told, record, **how)
-        with LocalCrew(isolated(planned.told, workers, timeout_seconds), workers) as crew:
-            return run_with_crew(planned.search, crew, record, **how)
+        return _run(planned, spec, record, None if ledger is None else Path(f"{ledger}.pending.json"))
+
+
+def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) -> SearchResult:
+    """The search, with workers if the spec asks for any; a file keeps what they have to do."""
+    how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size}
+    how |= {"constraints": planned.rules.filters, "windows": planned.rules.windows}
+    if not spec.with_crew:
+        return run_search(planned.search, planned.told, record, **how)
+    scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
+    still = still_to_do(record, spec.in_flight is not None)
+    with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
+        return run_with_crew(planned.search, crew, record, **how)
 
 
 def _spec(start: Sequence[str] | None, **asked: Any) -> SearchSpec:

@@ -18,7 +18,7 @@ from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, wr
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
-from molvae.search.asynchronous import run_with_crew
+from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
 from molvae.search.latent import LatentSpace
@@ -111,10 +111,11 @@ def _hopeless(records: Sequence[Record], enough: int) -> bool:
 def _crew(config: OptimiseConfig, run_dir: Path, told: Oracle, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:
     """The workers that a config asks for."""
     spec = config.search
-    known = {r.smiles for r in ledger.records}
     if spec.distributed is None:
         scorer = isolated(told, spec.workers, spec.timeout_seconds)
-        return LocalCrew(scorer, spec.workers, spec.ahead, run_dir / PENDING, known.__contains__)
+        still = still_to_do(ledger, spec.in_flight is not None)
+        return LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, run_dir / PENDING, still)
+    known = {r.smiles for r in ledger.records}
     constrained = told_by_oracles(spec.constraints)
     terms = Terms(
         oracle=config.oracle.model_dump(mode="json", exclude_none=True),

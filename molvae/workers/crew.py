@@ -15,11 +15,13 @@ class Task(NamedTuple):
         smiles: canonical.
         proposer: what proposed it.
         constraints: amount by which each constraint is broken.
+        told: how many scores were known when it was proposed.
     """
 
     smiles: str
     proposer: str
     constraints: Mapping[str, float] = {}
+    told: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ class Crew(ABC):
     """Workers, however many and wherever they are. Use it as a context manager.
 
     A crew may know tasks and scores from an earlier, interrupted run: `pending` need not be empty at first.
+
+    Attributes:
+        in_order: scores are handed out one at a time, in the order in which tasks were submitted.
     """
+
+    in_order = False
 
     @property
     @abstractmethod

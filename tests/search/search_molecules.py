@@ -1,6 +1,8 @@
-"""A handful of molecules, as canonical SMILES."""
+"""A handful of molecules, as canonical SMILES, and a method that needs no model and little time."""
 
 from molvae.chem.molecules import canonical
+from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
 MOLECULES = [
     canonical(s) or ""
@@ -10,3 +12,6 @@ MOLECULES = [
         "OC1CCCCC1N", "CC(N)Cc1ccccc1", "COc1ccc2[nH]cc(CCN)c2c1",
     )
 ]  # fmt: skip
+METHOD = BayesianSpec(
+    inner=InnerSpec(generations=2, candidates=8, reserve=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
+)

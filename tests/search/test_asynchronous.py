@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from search_molecules import MOLECULES
+from search_molecules import METHOD, MOLECULES
 
 from molvae.chem.filters import PropertyWindow
 from molvae.chem.molecules import parse
@@ -27,20 +27,15 @@ from molvae.oracles.command import CommandOracle
 from molvae.oracles.oracle import Minimised, Oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
-from molvae.search.asynchronous import run_with_crew
+from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import OptimiseConfig
 from molvae.search.features import CountFingerprint
 from molvae.search.ledger import Ledger, Record
-from molvae.search.methods import BayesianSpec, InnerSpec, Setting
+from molvae.search.methods import Setting
 from molvae.search.run import run
-from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.surrogate import TanimotoGP, tanimoto
 from molvae.workers.crew import Scored
 from molvae.workers.local import LocalCrew, isolated
-
-METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=8, reserve=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
-)
 
 
 class Slow(Oracle):
@@ -199,7 +194,7 @@ def test_a_stop_records_what_is_being_scored_and_begins_nothing(tmp_path: Path) 
     left = [entry[0] for entry in read_json(file) if entry[0] not in result.smiles]
     assert left
     again = Slow()
-    with LocalCrew(again, 1, file=file, known={r.smiles for r in ledger.records}.__contains__) as crew:
+    with LocalCrew(again, 1, file=file, still=still_to_do(ledger, in_order=False)) as crew:
         assert [task.smiles for task in crew.pending] == left
         one = METHOD.build(Setting(start=start))
         result = run_with_crew(one, crew, ledger, budget=40, batch_size=2)
@@ -320,8 +315,10 @@ def config(tmp_path: Path, **settings: Any) -> OptimiseConfig:
 
 
 @pytest.mark.integration
-def test_killed_and_resumed_loses_nothing(tmp_path: Path) -> None:
-    dump_config(config(tmp_path), tmp_path / "config.toml")
+@pytest.mark.parametrize("in_flight", [None, 5])
+def test_killed_and_resumed_loses_nothing(in_flight: int | None, tmp_path: Path) -> None:
+    settings = {} if in_flight is None else {"in_flight": in_flight}
+    dump_config(config(tmp_path, **settings), tmp_path / "config.toml")
     folder = tmp_path / "run"
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "config.toml"), str(folder)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -333,10 +330,12 @@ def test_killed_and_resumed_loses_nothing(tmp_path: Path) -> None:
     process.wait()
     before = [r.smiles for r in Ledger(journal).records]
     left = [entry[0] for entry in read_json(folder / "pending.json") if entry[0] not in before]
-    result = run(config(tmp_path, workers=2), folder)  # the number of workers may change
+    result = run(config(tmp_path, workers=2, **settings), folder)  # the number of workers may change
     assert result.smiles[: len(before)] == before
     assert left
     assert set(left) <= set(result.smiles)
+    if in_flight is not None:
+        assert result.smiles == run(config(tmp_path, **settings), tmp_path / "whole").smiles
     table = pd.read_parquet(folder / "molecules.parquet")
     assert len(table) == table["smiles"].nunique() == 40
     values = oracle("qed")(table["smiles"].tolist())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search_molecules import MOLECULES
+from search_molecules import METHOD, MOLECULES
 
 from molvae.core.config import parse_config
 from molvae.oracles import ParallelOracle, oracle
@@ -19,15 +19,12 @@ from molvae.search.asynchronous import run_with_crew
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec
 from molvae.search.ledger import Ledger
-from molvae.search.methods import BayesianSpec, InnerSpec, Setting
+from molvae.search.methods import Setting
 from molvae.search.outcomes import Outcomes, Window
 from molvae.search.run import run
-from molvae.search.specs import ChebyshevSpec, GraphCrossoverSpec, GraphMutationSpec, QLogNEHVISpec
+from molvae.search.specs import ChebyshevSpec, QLogNEHVISpec
 from molvae.workers.local import LocalCrew, isolated
 
-METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=8, reserve=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
-)
 SEVERAL = Stacked([oracle("qed"), oracle("logp")], names=["druglike", "fat"])
 
 
