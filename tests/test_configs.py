@@ -64,3 +64,17 @@ def test_all_configs_are_installed() -> None:
     for path in CONFIGS:
         folder = path.parent.relative_to(ROOT).as_posix()
         assert f"{folder}/*.toml" in installed[f"share/molvae/{folder}"]
+
+
+@pytest.mark.integration
+def test_the_program_of_the_example_scores_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from molvae.search.config import OptimiseConfig
+    from molvae.search.run import run
+
+    start = ["c1ccncc1", "CCO", "CC(=O)Oc1ccccc1C(=O)O"]
+    changes = [f"search.start.smiles={start}", "search.budget=12", "method={kind='evolution'}"]
+    config = load_config(ROOT / "configs/program.toml", OptimiseConfig, changes)
+    monkeypatch.chdir(tmp_path)
+    first = run(config, tmp_path / "one")
+    assert dict(zip(first.smiles, first.values, strict=True))["CCO"] == pytest.approx(-(5 + 0.1 * 18))
+    assert run(config, tmp_path / "two").smiles == first.smiles

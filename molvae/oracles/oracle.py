@@ -135,7 +135,7 @@ class Minimised(Oracle):
         return json.dumps({"minimise": self.inner.identity})
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
-        return -self.inner(smiles)
+        return 0.0 - self.inner(smiles)  # and not -x, which makes -0 of 0
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         return self.inner.components(smiles)
