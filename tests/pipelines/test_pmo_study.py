@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from molvae.core.config import load_config, parse_config
@@ -74,6 +75,16 @@ def test_hash_follows_what_decides_the_results() -> None:
     assert changed["mol_ga"] == whole["mol_ga"]
     fewer = study(start={"file": "data/sample.smi", "n": 50}).hashes()
     assert all(fewer[name] != whole[name] for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("peers_500", "pmo_500"), ("ablation_500", "pmo_500"), ("default_10000", "pmo_10000")]
+)
+def test_published_rows_can_be_continued(name: str, rows: str) -> None:
+    """Other defaults, or another description of the shipped weights, would leave them without an owner."""
+    table = pd.read_csv(ROOT / f"data/results/{rows}.csv")
+    hashes = load_config(ROOT / f"configs/pmo/{name}.toml", Study).hashes()
+    assert set(hashes.items()) <= set(zip(table["method"], table["config"], strict=True))
 
 
 def test_hash_follows_the_weights(tmp_path: Path) -> None:
