@@ -27,7 +27,7 @@ class SearchSpec(Spec):
         library: molecules that may be proposed as they are; the method 'bayesian' ranks some in each batch.
         data: measured molecules that the search knows before its first proposal; they cost no calls.
         select: good molecules that differ, chosen when the search has ended, in `diverse.csv`.
-        workers: above 1, molecules are proposed while others are being scored, and runs are not reproducible.
+        workers: above 1, molecules are proposed while others are being scored; without in_flight, runs then differ.
         ahead: None is as many as are being scored. The fewer, the better informed is each proposal.
         in_flight: None tells scores as they come. A number makes runs reproducible, with any number of workers.
         distributed: workers on other machines, see `molvae.workers`.
