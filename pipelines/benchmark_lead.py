@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -163,7 +164,8 @@ def read_leads(file: Path, column: str, part: str) -> Iterator[str]:
 
 
 def summary(rows: Sequence[Row]) -> pd.DataFrame:
-    """A line for each method, delta, fingerprint and budget: means and population standard deviations, success rate."""
+    """A line for each method, delta, fingerprint and budget: means and population standard deviations, success rate,
+    and heavy atoms (medians) of the molecules to be improved and of the best found."""
     frame = pd.DataFrame([asdict(row) | {"improvement": row.improvement} for row in rows])
     lines = []
     for (method, delta, kind, budget), group in frame.groupby(["method", "delta", "fingerprint", "budget"], sort=False):
@@ -179,6 +181,7 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
                 "of successes": _spread(better["improvement"]),
                 "similarity": _spread(better["similarity"]),
                 "success": len(better) / len(group),
+                "heavy atoms": f"{_heavy_atoms(group['smiles']):.0f} to {_heavy_atoms(group['best']):.0f}",
                 "seconds each": group["seconds"].mean(),
             }
         )
@@ -199,6 +202,13 @@ def published() -> pd.DataFrame:
         }
         for p in PUBLISHED
     )
+
+
+def _heavy_atoms(smiles: pd.Series[str]) -> float:
+    """Median over molecules."""
+    from rdkit import Chem
+
+    return median(Chem.MolFromSmiles(each).GetNumHeavyAtoms() for each in smiles)
 
 
 def _spread(values: pd.Series[float]) -> str:
