@@ -116,15 +116,15 @@ class _Denoiser(nn.Module):
     def __init__(self, latent_dim: int, steps: int, hidden_dim: int) -> None:
         super().__init__()
         self.read = nn.Linear(latent_dim, hidden_dim)
-        self.step = nn.Embedding(steps + 1, hidden_dim)
+        self.step = nn.Embedding(steps, hidden_dim)
         self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(2))
         self.write = nn.Linear(hidden_dim, 2 * latent_dim)
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
-        """(..., 2 Z) for z (..., Z) and steps t (...,)."""
-        h: Tensor = self.read(z) + self.step(t)
+        """(..., 2 Z) for z (..., Z) and steps t (...,), 1 to T."""
+        h: Tensor = self.read(z) + self.step(t - 1)
         for layer in self.layers:
             h = h + layer(nn.functional.silu(h))
         out: Tensor = self.write(nn.functional.silu(h))

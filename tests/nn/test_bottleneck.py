@@ -66,10 +66,11 @@ class TestContract:
         assert points.shape == (4, B, bottleneck.latent_dim)
         assert log_weight.shape == (4, B)
 
+    @torch.no_grad()
     def test_rates_are_not_negative(self, bottleneck: Bottleneck, h: torch.Tensor) -> None:
         """On the average of many draws; beside a learnt prior one draw may say less than 0."""
-        latent = bottleneck(h.repeat(5_000, 1), seeded(0))
-        assert latent.rate.view(5_000, B, -1).mean(0).min() >= 0
+        latent = bottleneck(h.repeat(200_000, 1), seeded(0))
+        assert latent.rate.view(200_000, B, -1).mean(0).min() >= 0
         assert latent.aux >= 0
 
     def test_randomness_comes_from_the_generator(self, bottleneck: Bottleneck, h: torch.Tensor) -> None:
