@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from molvae.core.errors import DataError, MoleculeError
-from molvae.core.files import atomic_path
+from molvae.core.output import check_output, writing_columns
 from molvae.core.runtime import progress
-from molvae.core.tables import Row, carried_columns, check_columns, count_rows, in_chunks, kind_of, read_rows
+from molvae.core.tables import Row, carried_columns, check_columns, count_rows, in_chunks, read_rows
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, Points, load
 
@@ -90,18 +87,19 @@ def embed_file(
 
     Args:
         source: .smi, .csv, .tsv or .parquet, plain or .gz.
-        out: .parquet, .csv or .csv.gz; has a row for each row of the input, in its order: the kept columns as text,
-            `error` (empty where all is well) and z0 .. z(Z-1), which are empty where a molecule cannot be read.
+        out: .csv or .tsv, plain or .gz, or .parquet; has a row for each row of the input, in its order: the kept
+            columns as text, `error` (empty where all is well) and z0 .. z(Z-1), which are empty where a molecule cannot
+            be read.
         column: the column of the SMILES.
         keep: other columns to carry over; None carries all.
         weights, device: see `molvae.load`.
 
     Raises:
-        DataError: a file or column is not there, or cannot be read or written as asked; the model can read no molecule.
+        ConfigError: the name of `out` says no kind that can be written.
+        DataError: a file or column is not there, or cannot be read or written; the model can read no molecule.
     """
     source, out = Path(source), Path(out)
-    if kind_of(out) not in ("parquet", "csv") or out.name.lower().endswith((".parquet.gz", ".pq.gz")):
-        raise DataError(f"{out}: expected a name ending in .parquet, .csv or .csv.gz")
+    check_output(out, "csv", "tsv", "parquet")
     check_columns(source, [column])
     kept = list(keep) if keep is not None else [c for c in carried_columns(source) if c != column]
     columns = list(dict.fromkeys([column, *kept]))
@@ -112,7 +110,7 @@ def embed_file(
     text = [(name, pyarrow.string()) for name in [*columns, "error"]]
     schema = pyarrow.schema(text + [(name, pyarrow.float32()) for name in points])
     n_rows = n_invalid = 0
-    with _writing(out, schema) as write, progress(count_rows(source), "embedding", "rows") as bar:
+    with writing_columns(out, schema) as write, progress(count_rows(source), "embedding", "rows") as bar:
         for rows in in_chunks(read_rows(source, columns), ROWS_AT_ONCE):
             table, invalid = _embedded(vae, rows, columns, schema)
             write(table)
@@ -124,22 +122,6 @@ def embed_file(
                 f"(the last: {table['error'][-1]}); are they SMILES?"
             )
     return EmbedSummary(out, n_rows, n_invalid)
-
-
-@contextmanager
-def _writing(out: Path, schema: pyarrow.Schema) -> Iterator[Callable[[pyarrow.Table], None]]:
-    """A function that writes tables to a file which appears under its name only when whole."""
-    try:
-        with atomic_path(out) as temporary, ExitStack() as stack:
-            if kind_of(out) == "parquet":
-                parquet = stack.enter_context(pyarrow.parquet.ParquetWriter(temporary, schema))
-                yield parquet.write_table
-            else:
-                zipped = "gzip" if out.name.lower().endswith(".gz") else None
-                sink = stack.enter_context(pyarrow.output_stream(temporary, compression=zipped))
-                yield stack.enter_context(pyarrow.csv.CSVWriter(sink, schema)).write_table
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
 
 
 def _embedded(

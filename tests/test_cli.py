@@ -268,7 +268,7 @@ def test_embed_keeps_rows_and_says_what_is_invalid(run: Run, model: Path, molecu
         3,
         "did you mean 'smiles'?",
     )
-    fails(run("embed", molecules, "--out", "z.txt", "--model", model), 3, "z.txt: expected a name ending in")
+    fails(run("embed", molecules, "--out", "z.txt", "--model", model), 2, "z.txt: expected a name ending in")
 
 
 def test_evaluate_prints_and_writes_its_measures(run: Run, model: Path, tmp_path: Path) -> None:

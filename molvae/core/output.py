@@ -6,15 +6,18 @@ import csv
 import gzip
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import atomic_path
 from molvae.core.tables import DELIMITERS, Kind, kind_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Write = Callable[[Sequence[Sequence[str | float]]], object]
 
@@ -48,14 +51,36 @@ def writing(out: Path, text: Sequence[str], numbers: Sequence[str] = ()) -> Iter
     Raises:
         DataError: the file cannot be written.
     """
+    if kind_of(out) == "parquet":
+        with _parquet_rows(out, text, numbers) as write:
+            yield write
+    else:
+        with _whole(out) as temporary, _lines(temporary, out) as handle:
+            yield _text_rows(handle, kind_of(out), [*text, *numbers])
+
+
+@contextmanager
+def writing_columns(out: Path, schema: pyarrow.Schema) -> Iterator[Callable[[pyarrow.Table], object]]:
+    """The same for many columns: a function that writes Arrow tables."""
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    with _whole(out) as temporary, ExitStack() as stack:
+        if (kind := kind_of(out)) == "parquet":
+            yield stack.enter_context(pyarrow.parquet.ParquetWriter(temporary, schema)).write_table
+        else:
+            sink = stack.enter_context(pyarrow.output_stream(temporary, compression="gzip" if _zipped(out) else None))
+            options = pyarrow.csv.WriteOptions(delimiter=DELIMITERS[kind])
+            yield stack.enter_context(pyarrow.csv.CSVWriter(sink, schema, write_options=options)).write_table
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A file that gets its name when it is whole, and an error that says which file it was."""
     try:
         with atomic_path(out) as temporary:
-            if kind_of(out) == "parquet":
-                with _parquet_rows(temporary, text, numbers) as write:
-                    yield write
-            else:
-                with _lines(temporary, out) as handle:
-                    yield _text_rows(handle, kind_of(out), [*text, *numbers])
+            yield temporary
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
 
@@ -81,18 +106,17 @@ def _text_rows(handle: io.TextIOWrapper, kind: Kind, header: list[str]) -> Write
 
 
 @contextmanager
-def _parquet_rows(path: Path, text: Sequence[str], numbers: Sequence[str]) -> Iterator[Write]:
+def _parquet_rows(out: Path, text: Sequence[str], numbers: Sequence[str]) -> Iterator[Write]:
     import pyarrow
-    import pyarrow.parquet
 
     fields = [(name, pyarrow.string()) for name in text] + [(name, pyarrow.float64()) for name in numbers]
     schema = pyarrow.schema(fields)
-    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+    with writing_columns(out, schema) as write_table:
 
         def write(rows: Sequence[Sequence[str | float]]) -> None:
             columns = ([row[i] for row in rows] for i in range(len(schema)))
             arrays = [pyarrow.array(c, f.type, from_pandas=True) for c, f in zip(columns, schema, strict=True)]
-            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
 
         yield write
 
