@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.output import check_output, writing_columns
 from molvae.core.runtime import progress
-from molvae.core.tables import Row, carried_columns, check_columns, count_rows, in_chunks, read_rows
+from molvae.core.tables import Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, Points, load
 
@@ -100,8 +100,9 @@ def embed_file(
     """
     source, out = Path(source), Path(out)
     check_output(out, "csv", "tsv", "parquet")
-    check_columns(source, [column])
-    kept = list(keep) if keep is not None else [c for c in carried_columns(source) if c != column]
+    column, *kept = find_columns(source, [column, *(keep or [])])
+    if keep is None:
+        kept = [name for name in carried_columns(source) if name != column]
     columns = list(dict.fromkeys([column, *kept]))
     vae = load(weights, device)
     points = [f"z{i}" for i in range(vae.latent_dim)]

@@ -30,7 +30,7 @@ from scipy.stats.mstats import gmean
 
 from molvae.cli.faults import run_script
 from molvae.core.files import write_json
-from molvae.core.tables import check_columns
+from molvae.core.tables import find_columns
 from molvae.oracles import PMO_TASKS, oracle
 from molvae.oracles.components import ElementCount, Isomer, Property, Similarity, Substructure, parse_formula
 from molvae.oracles.guacamol import TASKS, task
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=PMO_TASKS, help="tasks to time (default all 20; none: no timing)")
     parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
     arguments = parser.parse_args()
-    check_columns(arguments.reference, ["smiles"])
+    find_columns(arguments.reference, ["smiles"])
     reference = pd.read_csv(arguments.reference)
     found = differences(reference)
     print(f"largest difference from the reference, {len(reference)} molecules")

@@ -213,7 +213,7 @@ def test_a_smi_file_and_chosen_columns(tmp_path: Path, tiny_model: Path) -> None
     embed_file(tmp_path / "in.smi", tmp_path / "a.csv", weights=str(tiny_model), device="cpu")
     assert pd.read_csv(tmp_path / "a.csv")["name"].fillna("").tolist() == ["a name", ""]
     ROWS.rename(columns={"smiles": "structure"}).to_csv(tmp_path / "in.csv", index=False)
-    embed_file(tmp_path / "in.csv", tmp_path / "b.csv", "structure", ["id"], str(tiny_model), "cpu")
+    embed_file(tmp_path / "in.csv", tmp_path / "b.csv", "Structure", ["ID"], str(tiny_model), "cpu")
     assert list(pd.read_csv(tmp_path / "b.csv").columns[:4]) == ["structure", "id", "error", "z0"]
 
 
@@ -224,7 +224,7 @@ def test_bad_files_and_names(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "twice.csv").write_text("smiles,id,id\nCCO,1,2\n")
     (tmp_path / "file").write_text("")
     for source, out, column, words in [
-        ("in.csv", "out.csv", "Smiles", "did you mean 'smiles'"),
+        ("in.csv", "out.csv", "smile", "did you mean 'smiles'"),
         ("none.csv", "out.csv", "smiles", "no such file"),
         ("again.csv", "out.csv", "smiles", r"names \(error\)"),
         ("twice.csv", "out.csv", "smiles", "two columns 'id'"),

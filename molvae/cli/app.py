@@ -90,7 +90,7 @@ def init(
 def prepare(
     inputs: Annotated[list[Path], typer.Argument(help=".smi, .csv, .tsv or .parquet files, plain or .gz")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the directory to write")],
-    column: Annotated[str | None, typer.Option(help="column of the SMILES  [default: smiles]")] = None,
+    column: Annotated[str | None, typer.Option(help="column of the SMILES, in any case  [default: smiles]")] = None,
     split: Annotated[SplitKind | None, typer.Option(help="[default: random]")] = None,
     split_column: Annotated[str | None, typer.Option(help="column that names the split")] = None,
     properties: Annotated[list[str] | None, typer.Option("--property", help="numeric column; repeat")] = None,
@@ -220,7 +220,7 @@ def sample(
 def embed(
     source: Annotated[Path, typer.Argument(help=".smi, .csv, .tsv or .parquet file, plain or .gz")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the .parquet or .csv to write")],
-    column: Annotated[str, typer.Option(help="column of the SMILES")] = "smiles",
+    column: Annotated[str, typer.Option(help="column of the SMILES, in any case")] = "smiles",
     keep: Annotated[list[str] | None, typer.Option(help="a column to carry over; repeat  [default: all]")] = None,
     model: Model = "zinc250k",
     device: Device = "auto",
@@ -239,7 +239,7 @@ def evaluate(
     source: Annotated[Path, typer.Argument(help="molecules that the model has not seen")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="a JSON file to write, too")] = None,
     model: Model = "zinc250k",
-    column: Annotated[str, typer.Option(help="column of the SMILES")] = "smiles",
+    column: Annotated[str, typer.Option(help="column of the SMILES, in any case")] = "smiles",
     split: Annotated[str | None, typer.Option(help="only rows with this in the column `split`")] = None,
     n: Annotated[int | None, typer.Option("-n", help="only the first n of them", min=1)] = None,
     seed: Seed = 0,

@@ -7,6 +7,7 @@ from typing import Any
 
 from molvae.cli.tables import print_table
 from molvae.core.files import read_json
+from molvae.core.runtime import clock
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Record
 from molvae.search.loop import SearchResult
@@ -48,7 +49,7 @@ def print_rehearsal(planned: Plan, records: list[Record], spec: OptimiseConfig) 
     calls, seconds = spec.search.budget, sum(r.seconds for r in records) / len(records)
     known = f", {len(planned.measured.smiles):,} measured ones" if planned.measured else ""
     print(f"dry run: nothing was written; molecules that a run begins with: {len(planned.start):,}{known}")
-    print(f"{calls:,} calls of the oracle take about {seconds * calls / spec.search.workers / 60:.1f} min")
+    print(f"{calls:,} calls of the oracle take about {clock(seconds * calls / spec.search.workers)}")
 
 
 def _counts(metrics: dict[str, Any]) -> str:

@@ -194,7 +194,7 @@ class PlainProgress(Progress):
         if self._total:
             left_seconds = max(self._total - self._done, 0) / rate if rate else 0.0
             parts[0] = f"{self._done:,}/{self._total:,} {self._unit} ({self._done / self._total:.0%})"
-            parts.append(f"{_clock(left_seconds)} left")
+            parts.append(f"{clock(left_seconds)} left")
         print(f"{self._description}: {', '.join([*parts, *_formatted(self._fields)])}", file=sys.stderr, flush=True)
 
 
@@ -202,7 +202,8 @@ def _formatted(fields: dict[str, Any]) -> list[str]:
     return [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in fields.items()]
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds: "0:02:50"."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 

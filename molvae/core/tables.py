@@ -1,6 +1,7 @@
 """Molecule files read as a stream: .smi, .csv, .tsv and .parquet, each plain or gzipped.
 
 A .smi file has no header: the first field of a line is the SMILES, the rest its name. The others name their columns.
+Cells of a .csv are separated by commas, or by semicolons, as ChEMBL and spreadsheets with decimal commas do it.
 Whatever is wrong with a file as a whole is a `DataError`; what is wrong with one row is left to whoever uses the row.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import shutil
 import tempfile
 import zlib
@@ -88,18 +90,20 @@ def carried_columns(path: str | Path) -> list[str]:
     return names
 
 
-def check_columns(path: str | Path, wanted: Sequence[str]) -> None:
-    """Make sure that a file has the columns asked for.
+def find_columns(path: str | Path, wanted: Sequence[str]) -> list[str]:
+    """The columns asked for, as the file names them: exactly so, or else in another case where only one is called so.
 
     Raises:
         DataError: one is missing; the message lists those there are and the likeliest one.
     """
     found = column_names(path)
-    missing = [name for name in wanted if name not in found]
-    if not missing:
-        return
-    name = missing[0]
-    same = [c for c in found if c.lower() == name.lower()]
+    return [name if name in found else _in_another_case(path, found, name) for name in wanted]
+
+
+def _in_another_case(path: str | Path, found: Sequence[str], name: str) -> str:
+    same = [column for column in found if column.lower() == name.lower()]
+    if len(same) == 1:
+        return same[0]
     hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(name, found)
     headless = " (a .smi file has no header and only these)" if kind_of(path) == "smi" else ""
     shown = ", ".join(found[:30]) + (", ..." if len(found) > 30 else "")
@@ -107,12 +111,12 @@ def check_columns(path: str | Path, wanted: Sequence[str]) -> None:
 
 
 def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Stream the cells of some columns; memory does not depend on the length of the file.
+    """Stream the cells of some columns (see `find_columns`); memory does not depend on the length of the file.
 
     Raises:
         DataError: the file is missing, empty or damaged, or lacks a column.
     """
-    check_columns(path, columns)
+    columns = find_columns(path, columns)
     kind = kind_of(path)
     number = 0
     try:
@@ -183,7 +187,9 @@ def _smi_rows(path: str | Path, handle: IO[bytes], columns: Sequence[str]) -> It
 
 def _csv_rows(path: str | Path, handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
-    reader = csv.reader(_text(path, handle), delimiter=DELIMITERS[kind])
+    text = _text(path, handle)
+    header = text.readline()
+    reader = csv.reader(chain([header], text), delimiter=_delimiter(header, kind))
     while True:
         try:
             yield next(reader)
@@ -193,6 +199,12 @@ def _csv_rows(path: str | Path, handle: IO[bytes], kind: Kind) -> Iterator[list[
             raise DataError(
                 f"{path}: line {reader.line_num}: is not valid {kind.upper()} ({error}; an unclosed quote?)"
             ) from error
+
+
+def _delimiter(header: str, kind: Kind) -> str:
+    """What separates the cells of a header."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return ";" if kind == "csv" and unquoted.count(";") > unquoted.count(",") else DELIMITERS[kind]
 
 
 def _delimited_rows(
@@ -205,7 +217,7 @@ def _delimited_rows(
         if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{path}: row {number:,} has {len(row)} cells, and the header {len(header)}; "
-                f"put quotes around a cell that holds {DELIMITERS[kind]!r}"
+                "put quotes around a cell that holds a separator"
             )
         yield number, tuple(row[i].strip() if i < len(row) else "" for i in places)
 

@@ -29,7 +29,7 @@ from molvae.core.config import Spec, dump_config
 from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import exclusive, read_json, sha256_file, write_json
 from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
-from molvae.core.tables import Row, batches_of, check_columns, count_rows
+from molvae.core.tables import Row, batches_of, count_rows, find_columns
 from molvae.data.assemble import Assembled, assemble
 from molvae.data.chunks import Chunk, Recipe, make_chunk
 from molvae.data.shards import TokenShards, read_manifest
@@ -150,7 +150,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     """
     columns = _columns(config)
     for path in config.inputs:
-        check_columns(path, columns)
+        find_columns(path, columns)
     tokenizer = _given_tokenizer(config)
     if tokenizer is not None:
         config = config.model_copy(update=_made_with(tokenizer))

@@ -118,7 +118,7 @@ def _named(name: str, parameters: dict[str, Any]) -> Oracle:
         return _fitted(parameters["training"])
     choices = [info.name for info in list_oracles()]
     close = did_you_mean(name, [*choices, *ALIASES])
-    raise ConfigError(f"unknown oracle {name!r}{close} (choices: {', '.join(choices)})")
+    raise ConfigError(f"unknown oracle {name!r}{close} (`molvae oracles` lists all {len(choices)})")
 
 
 class _FittedLogP(Spec):

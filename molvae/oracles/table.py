@@ -11,11 +11,11 @@ import numpy as np
 from molvae.chem.molecules import parse
 from molvae.core.errors import DataError, OracleError
 from molvae.core.output import check_output, writing
-from molvae.core.tables import carried_columns, check_columns, in_chunks, read_rows
+from molvae.core.tables import carried_columns, find_columns, in_chunks, read_rows
 from molvae.oracles.oracle import Oracle, distinct
 
 _CHUNK = 500  # rows held in memory
-_SMILES_COLUMNS = ("smiles", "SMILES", "Smiles", "canonical_smiles", "structure")
+_SMILES_COLUMNS = ("smiles", "canonical_smiles", "structure")  # in any case
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class ScoreSummary:
 def _smiles_column(path: Path, header: list[str], column: str | None) -> str:
     """The column asked for, or one that is called as such columns are."""
     if column is None:
-        column = next((name for name in _SMILES_COLUMNS if name in header), header[0] if len(header) == 1 else None)
+        usual = [name for name in _SMILES_COLUMNS if name in map(str.lower, header)]
+        column = usual[0] if usual else header[0] if len(header) == 1 else None
         if column is not None and parse(column) is not None:
             raise DataError(
                 f"{path}: expected a header line with the name of the column, got the molecule {column!r}; add such a "
@@ -42,8 +43,7 @@ def _smiles_column(path: Path, header: list[str], column: str | None) -> str:
             )
     if column is None:
         raise DataError(f"{path}: no SMILES column; name it with --column (columns: {', '.join(header)})")
-    check_columns(path, [column])
-    return column
+    return find_columns(path, [column])[0]
 
 
 def score_file(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from molvae.core.errors import DataError
-from molvae.core.tables import batches_of, check_columns, column_names, count_rows, read_rows
+from molvae.core.tables import batches_of, column_names, count_rows, find_columns, read_rows
 
 ROWS = [("CCO", "ethanol", "1.5"), ("c1ccccc1", "", "2"), ("C/C=C/C", "but, 2-ene", "")]
 
@@ -101,19 +101,35 @@ def test_surplus_cells_are_refused_unless_they_are_empty(tmp_path: Path) -> None
     (tmp_path / "mols.csv").write_text("smiles,name\nCCO,ethanol,, \nCCN,amine,ethyl\n")
     rows = read_rows(tmp_path / "mols.csv", ["smiles", "name"])
     assert next(rows).cells == ("CCO", "ethanol")
-    with pytest.raises(DataError, match="mols.csv: row 2 has 3 cells, and the header 2; put quotes around .* ','"):
+    with pytest.raises(DataError, match="mols.csv: row 2 has 3 cells, and the header 2; put quotes around"):
         next(rows)
+
+
+def test_semicolons_separate_as_well(tmp_path: Path) -> None:
+    chembl = '"ChEMBL ID";"Name, as given";"Smiles"\n"CHEMBL25";"aspirin; an acid";"CC(=O)Oc1ccccc1C(=O)O"\n'
+    (tmp_path / "chembl.csv.gz").write_bytes(gzip.compress(chembl.encode()))
+    assert column_names(tmp_path / "chembl.csv.gz") == ["ChEMBL ID", "Name, as given", "Smiles"]
+    rows = read_rows(tmp_path / "chembl.csv.gz", ["Smiles", "Name, as given"])
+    assert [row.cells for row in rows] == [("CC(=O)Oc1ccccc1C(=O)O", "aspirin; an acid")]
+    (tmp_path / "commas.csv").write_text('"IC50 (nM; 25 C; pH 7)",smiles\n1.5,CCO\n')
+    assert [row.cells for row in read_rows(tmp_path / "commas.csv", ["smiles"])] == [("CCO",)]
 
 
 def test_missing_column_lists_those_there_are(tmp_path: Path) -> None:
     as_delimited(tmp_path / "mols.csv", ",")
     with pytest.raises(DataError, match="no column 'smile'; its columns are: smiles, name, value; did you mean"):
-        check_columns(tmp_path / "mols.csv", ["smile"])
-    with pytest.raises(DataError, match="did you mean 'smiles'"):
-        check_columns(tmp_path / "mols.csv", ["SMILES"])
+        find_columns(tmp_path / "mols.csv", ["smile"])
     (tmp_path / "mols.smi").write_text("CCO\n")
     with pytest.raises(DataError, match="no header"):
-        check_columns(tmp_path / "mols.smi", ["split"])
+        find_columns(tmp_path / "mols.smi", ["split"])
+
+
+def test_columns_are_found_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "mols.csv").write_text("Smiles,pIC50,logP,logp\nCCO,6.5,1,2\n")
+    assert find_columns(tmp_path / "mols.csv", ["smiles", "pic50", "logp"]) == ["Smiles", "pIC50", "logp"]
+    assert next(read_rows(tmp_path / "mols.csv", ["smiles", "PIC50", "logP"])).cells == ("CCO", "6.5", "1")
+    with pytest.raises(DataError, match="no column 'LOGP'; its columns are: Smiles, pIC50, logP, logp; did you mean"):
+        find_columns(tmp_path / "mols.csv", ["LOGP"])
 
 
 def gz_cut_short(path: Path) -> None:

@@ -83,7 +83,7 @@ def test_direction() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("osimertinb_mpo", {}, "did you mean 'osimertinib_mpo'.*choices: qed, "),
+        ("osimertinb_mpo", {}, "did you mean 'osimertinib_mpo'.*`molvae oracles` lists all"),
         ("penalized_log", {}, "did you mean 'penalized_logp'"),
         ("qed", {"weight": 2}, "takes no 'weight'"),
         ("similarity", {"targt": "CCO"}, "did you mean 'target'"),

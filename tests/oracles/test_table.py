@@ -82,7 +82,7 @@ def test_scoring_again_finds_a_free_name(tmp_path: Path) -> None:
         ("in.csv", b"CCO\nCC\n", None, "expected a header line.*got the molecule 'CCO'.*name the file .smi"),
         ("in.csv", b"smiles,id\nC,1\n\nCC,2, 3\n", None, "row 2 has 3 cells, and the header 2"),
         ("in.csv", b"smiles,id\n1,C\n2,CC\n", None, "none of the 2 cells of the column 'smiles'.*are they SMILES"),
-        ("in.csv", b"smiles;id\nC;1\n", None, "none of the 1 cells.*separated as its name says"),
+        ("in.csv", b"smiles|id\nC|1\n", None, "none of the 1 cells.*separated as its name says"),
         ("in.csv.gz", b"no gzip", None, "is not gzip"),
         ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700, mtime=0)[:-12], None, "cut short"),
         ("in.xlsx", b"", None, "expected a name ending in"),
