@@ -13,7 +13,7 @@ import torch
 from rdkit import Chem
 
 from molvae.chem.descriptors import DESCRIPTORS
-from molvae.chem.molecules import has_radicals
+from molvae.chem.molecules import is_radical
 from molvae.core.errors import ConfigError, MoleculeError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
@@ -77,6 +77,10 @@ class MoleculeVAE:
                 f"the network wants {network.spec.condition_dim} properties beside each molecule, but its description "
                 f"names {len(self.properties)}; it was made by an older version or by hand, train it again"
             )
+
+    def __repr__(self) -> str:
+        told = f", conditioned on {', '.join(self.properties)}" if self.properties else ""
+        return f"<MoleculeVAE {self.path or 'in memory'}: {self.latent_dim} dimensions{told}>"
 
     @property
     def latent_dim(self) -> int:
@@ -270,7 +274,7 @@ class MoleculeVAE:
                 break
             z = self.prior(n - len(found), rng)
             decoded = [s for s in self.decode(z, temperature, top_p, rng) if s is not None]
-            found += [s for s in decoded if not _is_radical(s)]
+            found += [s for s in decoded if not is_radical(s)]
         return found
 
     def interpolate(self, a: str, b: str, steps: int = 10) -> list[str | None]:
@@ -305,7 +309,7 @@ class MoleculeVAE:
             noise = rng.standard_normal((max(32, 2 * n), self.latent_dim)).astype(np.float32)
             decoded = self.decode(centre + radius * std * noise, temperature, rng=rng)
             for molecule, distance in zip(decoded, np.linalg.norm(noise, axis=1), strict=True):
-                if molecule is not None and molecule != itself and not _is_radical(molecule):
+                if molecule is not None and molecule != itself and not is_radical(molecule):
                     found[molecule] = min(float(distance), found.get(molecule, math.inf))
             if len(found) >= n:
                 break
@@ -393,7 +397,3 @@ class MoleculeVAE:
     def _generator(self, rng: Randomness) -> torch.Generator:
         seed = int(np.random.default_rng(rng).integers(2**63))
         return torch.Generator(self.network.device).manual_seed(seed)
-
-
-def _is_radical(smiles: str) -> bool:
-    return has_radicals(Chem.MolFromSmiles(smiles), smiles)

@@ -112,7 +112,7 @@ def run_job(job: Job, directory: Path) -> Row:
 
     from molvae.core.config import parse_config
     from molvae.search.config import OptimiseConfig
-    from molvae.search.loop import SearchResult
+    from molvae.search.result import SearchResult
     from molvae.search.run import run
 
     torch.set_num_threads(1)

@@ -33,6 +33,11 @@ def has_radicals(mol: Chem.Mol, smiles: str) -> bool:
     return "[" in smiles and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
 
 
+def is_radical(smiles: str) -> bool:
+    """Whether a molecule, given by a valid SMILES, has unpaired electrons."""
+    return "[" in smiles and has_radicals(Chem.MolFromSmiles(smiles), smiles)
+
+
 def canonical(smiles: str) -> str | None:
     """Canonical isomeric SMILES, or None where `smiles` is invalid.
 

@@ -10,9 +10,9 @@ from molvae.core.files import read_json
 from molvae.core.runtime import clock
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Record
-from molvae.search.loop import SearchResult
 from molvae.search.outputs import similarities_of
 from molvae.search.plan import Plan
+from molvae.search.result import SearchResult
 
 LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
 

@@ -14,8 +14,9 @@ from molvae.chem.filters import Filter
 from molvae.core.errors import Interrupted
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import Demands, SearchResult, replay
+from molvae.search.loop import Demands, replay
 from molvae.search.outcomes import Window
+from molvae.search.result import SearchResult
 from molvae.workers.crew import Crew, Scored, Task
 
 WAIT_SECONDS = 0.5  # between looks at whether to stop
@@ -53,7 +54,7 @@ def run_with_crew(
         reason = _work(desk, crew, batch_size, stopped)
     except Interrupted:  # the crew was out of reach, and is not waited for
         reason = "stopped"
-    return SearchResult(tuple(ledger.records), reason)
+    return SearchResult.of(ledger, reason)
 
 
 def _work(desk: _Desk, crew: Crew, batch_size: int, stopped: Callable[[], bool]) -> str:

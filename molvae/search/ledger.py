@@ -104,6 +104,7 @@ class Ledger:
         search: str | None = None,
     ) -> None:
         self.records: list[Record] = []
+        self.objectives = tuple(objectives)
         self.pictures = pictures
         self._best: list[float] = []  # a heap of the `pictures` best scores
         self._front: list[list[float]] = []  # scores that no others dominate, of several objectives

@@ -13,118 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from molvae.chem.filters import Filter
 from molvae.chem.molecules import parse
-from molvae.core.errors import ConfigError
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
-from molvae.search.diversity import select
 from molvae.search.ledger import Ledger, Record
-from molvae.search.metrics import auc_top
 from molvae.search.outcomes import Window
-from molvae.search.pareto import front_mask, hypervolume, infer_reference
 from molvae.search.proposals import Candidate
+from molvae.search.result import SearchResult
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found.
-
-    Attributes:
-        records: every distinct molecule scored, in call order.
-        reason: why the search ended: "budget", "no new molecules" or "stopped".
-    """
-
-    records: tuple[Record, ...]
-    reason: str
-
-    @property
-    def smiles(self) -> list[str]:
-        """Canonical SMILES in call order."""
-        return [record.smiles for record in self.records]
-
-    @property
-    def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Scores in call order, (N,), or (N, Q) of several objectives; NaN where the oracle could not score."""
-        rows = [record.objectives or record.value for record in self.records]
-        return np.array(rows, dtype=np.float64)
-
-    def pareto(self) -> list[tuple[str, tuple[float, ...]]]:
-        """The feasible molecules that no other feasible one dominates, with their values; best first by objective."""
-        return [(record.smiles, tuple(record.scores)) for record in self.pareto_records()]
-
-    def pareto_records(self) -> list[Record]:
-        """The records of `pareto`."""
-        usable = [r for r in self.records if r.feasible and r.scored]
-        if not usable:
-            return []
-        mask = front_mask(np.array([r.scores for r in usable], dtype=np.float64))
-        front = [r for r, on_it in zip(usable, mask, strict=True) if on_it]
-        return sorted(front, key=lambda r: ([-v for v in r.scores], r.call))
-
-    def hypervolume(self, reference: Sequence[float] | None = None) -> float:
-        """Volume that the feasible molecules dominate above a reference point (Q,); without one, see `infer_reference`.
-
-        Raises:
-            ConfigError: the point has another number of values than there are objectives.
-        """
-        front = np.array([r.scores for r in self.pareto_records()], dtype=np.float64)
-        if not len(front):
-            return 0.0
-        if reference is not None and len(reference) != front.shape[1]:
-            raise ConfigError(f"expected a reference point of {front.shape[1]} values, got {len(reference)}")
-        return hypervolume(front, infer_reference(front) if reference is None else reference)
-
-    def best(self, n: int = 10) -> list[tuple[str, float]]:
-        """The `n` best feasible molecules with their scores, best first.
-
-        Raises:
-            ConfigError: there are several objectives, and so no best but the front; see `pareto`.
-        """
-        self._require_scores("best")
-        return [(record.smiles, record.value) for record in self.best_records(n)]
-
-    def _require_scores(self, what: str) -> None:
-        if any(record.objectives for record in self.records):
-            raise ConfigError(f"{what}() needs one score a molecule, and there are several objectives; use pareto()")
-
-    def best_records(self, n: int = 10) -> list[Record]:
-        """The records of the `n` best feasible molecules, best first; the earlier call first among equals.
-
-        Of several objectives: the first `n` of the front.
-        """
-        if any(r.objectives for r in self.records):
-            return self.pareto_records()[:n]
-        usable = [r for r in self.records if r.feasible and math.isfinite(r.value)]
-        return sorted(usable, key=lambda r: (-r.value, r.call))[:n]
-
-    def diverse(self, k: int = 10, distance: float = 0.6) -> list[tuple[str, float]]:
-        """`k` good feasible molecules with their scores, best first, each at least `distance` from all others.
-
-        Greedy: the best, then each next one that is not too near to those taken; fewer than `k` where no more are far
-        enough. Distance is 1 - Tanimoto similarity of ECFP4 bits (radius 2, 2,048 of them).
-
-        Raises:
-            ConfigError: there are several objectives; see `diverse_records` for molecules of the front.
-        """
-        self._require_scores("diverse")
-        return [(record.smiles, record.value) for record in self.diverse_records(k, distance)]
-
-    def diverse_records(self, k: int = 10, distance: float = 0.6) -> list[Record]:
-        """The records of `diverse`."""
-        return select(self.best_records(len(self.records)), k, distance)
-
-    def auc_top(self, k: int = 10, budget: int | None = None) -> float:
-        """PMO's area under the top-k curve (see `metrics.auc_top`) of one objective; the budget defaults to the calls.
-
-        An infeasible molecule counts like one that could not be scored, calls beyond the budget not at all.
-        """
-        budget = budget or max(len(self.records), 1)
-        return auc_top([r.value if r.feasible else math.nan for r in self.records[:budget]], k, budget)
 
 
 def run_search(
@@ -157,18 +55,18 @@ def run_search(
     unfinished = replay(search, ledger)
     while len(ledger) - len(unfinished) < budget:
         if stopped():
-            return SearchResult(tuple(ledger.records), "stopped")
+            return SearchResult.of(ledger, "stopped")
         scored = len(ledger) - len(unfinished)
         room = min(max(batch_size, int(batch_growth * scored)), budget - scored)
         asked = unfinished[0].asked if unfinished else room
         candidates = search.ask(asked)
         if not candidates:
-            return SearchResult(tuple(ledger.records), "no new molecules")
+            return SearchResult.of(ledger, "no new molecules")
         records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, demands)
         unfinished = []
         search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
-    return SearchResult(tuple(ledger.records), "budget")
+    return SearchResult.of(ledger, "budget")
 
 
 def replay(search: Search, ledger: Ledger) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,16 @@ from molvae.oracles.oracle import Oracle
 from molvae.search.constraints import SimilaritySpec
 from molvae.search.diversity import SelectSpec, Spread
 from molvae.search.latent import LatentSpace
-from molvae.search.loop import SearchResult
 from molvae.search.pareto import infer_reference
+from molvae.search.result import SearchResult
 
 WITH_COMPONENTS = 100  # so many of the best molecules have the parts of their score in the table
 
 
 def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path, constraints: Sequence[Spec] = ()) -> None:
-    """`molecules.parquet` and `molecules.csv`: a row for each molecule scored, in call order.
-
-    Of several objectives each has a column `objective:NAME`, `value` is empty, and `front` says what is on the front.
-    """
-    names = ("call", "smiles", "value", "proposer", "seconds", "feasible", "batch")
-    frame = pd.DataFrame([[getattr(r, name) for name in names] for r in result.records], columns=list(names))
-    if oracle.n_objectives > 1:
-        for q, objective in enumerate(oracle.objectives):
-            frame[f"objective:{objective}"] = [r.objectives[q] for r in result.records]
-        front = {r.call for r in result.pareto_records()}
-        frame["front"] = [r.call in front for r in result.records]
-    for outcome in result.records[0].outcomes if result.records else ():
-        frame[f"outcome:{outcome}"] = [r.outcomes.get(outcome, math.nan) for r in result.records]
-    for constraint in result.records[0].constraints if result.records else ():
-        frame[f"constraint:{constraint}"] = [r.constraints.get(constraint, math.nan) for r in result.records]
+    """`molecules.parquet` and `molecules.csv`: the result's frame, and beside it what constraints on similarity measure
+    (`similarity:NAME`) and, for the best, the parts of the score (`component:NAME`)."""
+    frame = result.frame()
     for name, similarities in similarities_of(result.smiles, constraints).items():
         frame[f"similarity:{name}"] = similarities
     top = result.best_records(WITH_COMPONENTS)

@@ -17,11 +17,15 @@ from molvae.search.config import SearchSpec
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
-from molvae.search.loop import SearchResult, run_search
+from molvae.search.loop import run_search
 from molvae.search.measured import measurements
 from molvae.search.methods import BayesianSpec, MethodSpec
 from molvae.search.plan import Plan, plan
+from molvae.search.result import SearchResult
 from molvae.workers.local import LocalCrew, isolated
+
+BATCH_GROWTH = 0.002  # as in `configs/search/default.toml`
+FREE = {"budget", "workers", "timeout_seconds"}  # to be others when a search goes on
 
 
 def optimise(
@@ -33,6 +37,8 @@ def optimise(
     start: Sequence[str] | None = None,
     data: Any = None,
     batch_size: int = 2,
+    largest: int = 60,
+    hardest: float = 4.5,
     method: MethodSpec | None = None,
     constraints: tuple[ConstraintSpec, ...] = (),
     reference: tuple[float, ...] | None = None,
@@ -42,7 +48,10 @@ def optimise(
     in_flight: int | None = None,
     timeout_seconds: float = 60.0,
 ) -> SearchResult:
-    """Find molecules that an oracle scores highly.
+    """Find molecules that an oracle scores highly; the result holds all that were scored, in call order.
+
+    Settings that are not named here are those of `configs/search/default.toml`, but for `method.inner.most`, by which
+    that one tries fewer candidates beyond 1,500 calls.
 
     Args:
         oracle: an `Oracle`, the name of one, or a Python function (see `molvae.oracle`); larger is better.
@@ -52,19 +61,17 @@ def optimise(
         start: molecules to begin with; they cost calls. Where there are neither any nor data, 30 are sampled.
         data: measured molecules, known from the beginning at no cost of calls; see `measured.measurements`.
         batch_size: molecules for each call of the oracle.
+        largest: heavy atoms of a proposal, at most.
+        hardest: SA score of a proposal, at most: 1 is easy to make, 10 hard, and 95 of 100 molecules of ZINC250k are
+            below the default.
         method: how to search; see `molvae.search.methods`. None takes the default.
         constraints: what a molecule must meet; see `molvae.search.constraints`.
         reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
         device: for the model.
         ledger: journal file to record in, or to continue the same search from; None keeps everything in memory.
-        workers: molecules scored at once, each in a process of its own; above 1, runs are not reproducible without
-            `in_flight`.
-        in_flight: so many molecules are always on their way, and scores are told in the order of proposals, so that the
-            result does not depend on the number of workers.
+        workers: molecules scored at once, each in a process of its own; runs then differ, but for `in_flight`.
+        in_flight: so many molecules are always on their way, and scores are told in the order of proposals.
         timeout_seconds: longest time for a molecule, of a Python function; with workers, of all without their own.
-
-    Returns:
-        All molecules scored and their values, in call order; of several objectives, `pareto()` gives the front.
 
     Raises:
         ConfigError: an argument has an impossible value.
@@ -73,11 +80,11 @@ def optimise(
     scorer = _scorer(oracle, timeout_seconds)
     chosen = method or BayesianSpec()
     measured = None if data is None else measurements(data)
-    asked = {"budget": budget, "batch_size": batch_size, "workers": workers, "in_flight": in_flight}
-    spec = _spec(start, **asked, constraints=constraints, reference=reference, timeout_seconds=timeout_seconds)
+    asked: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "largest": largest, "hardest": hardest}
+    asked |= {"workers": workers, "in_flight": in_flight, "timeout_seconds": timeout_seconds}
+    spec = _spec(start, **asked, constraints=constraints, reference=reference)
     planned = plan(chosen, spec, scorer, seed, lambda: _model(weights, device), measured)
-    free = {"budget", "workers", "timeout_seconds"}
-    about = [scorer.identity, seed, chosen, spec.model_dump(exclude=free), measured and measured.lists]
+    about = [scorer.identity, seed, chosen, spec.model_dump(exclude=FREE), measured and measured.lists]
     about.append(_contents(weights) if planned.model is not None else None)
     with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
         return _run(planned, spec, record, None if ledger is None else Path(f"{ledger}.pending.json"))
@@ -88,7 +95,7 @@ def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) 
     how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size}
     how |= {"constraints": planned.rules.filters, "windows": planned.rules.windows}
     if not spec.with_crew:
-        return run_search(planned.search, planned.told, record, **how)
+        return run_search(planned.search, planned.told, record, batch_growth=spec.batch_growth, **how)
     scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
     still = still_to_do(record, spec.in_flight is not None)
     with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
@@ -98,7 +105,8 @@ def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) 
 def _spec(start: Sequence[str] | None, **asked: Any) -> SearchSpec:
     if isinstance(start, str):
         raise TypeError("start: expected a list of SMILES, got one string; write [smiles]")
-    return parse_config({**asked, "start": {"smiles": tuple(start or ())}}, SearchSpec, "optimise")
+    asked |= {"start": {"smiles": tuple(start or ())}, "batch_growth": BATCH_GROWTH}
+    return parse_config(asked, SearchSpec, "optimise")
 
 
 def _scorer(oracle: Oracle | str | Callable[..., Any], timeout_seconds: float) -> Oracle:

@@ -23,11 +23,12 @@ from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
 from molvae.search.latent import LatentSpace
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import SearchResult, run_search
+from molvae.search.loop import run_search
 from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
 from molvae.search.plan import Plan, plan_of
+from molvae.search.result import SearchResult
 from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew

@@ -21,8 +21,9 @@ from molvae.search.build import build_search
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import Constraints
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import SearchResult, run_search
+from molvae.search.loop import run_search
 from molvae.search.methods import BayesianSpec, InnerSpec, PriorSpec
+from molvae.search.result import SearchResult
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 

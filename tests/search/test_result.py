@@ -1,0 +1,65 @@
+"""What a result says of itself: a line, a table; and that the defaults of Python are the measured ones."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from pathlib import Path
+
+import numpy as np
+
+from molvae.core.config import load_config
+from molvae.search import Record, SearchResult, optimise
+from molvae.search.config import OptimiseConfig
+from molvae.search.ledger import Ledger
+from molvae.search.methods import BayesianSpec
+from molvae.search.python import BATCH_GROWTH
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def record(call: int, smiles: str, value: float = math.nan, **more: object) -> Record:
+    return Record(call, smiles, value, "start", 0, 3, 3, 0.1, **more)  # type: ignore[arg-type]
+
+
+SCORED = (record(1, "CCO", 0.5), record(2, "CC"), record(3, "CCN", 0.75))
+PLAIN = SearchResult(SCORED, "budget")
+
+
+def test_one_line_instead_of_all_records() -> None:
+    assert repr(PLAIN) == "<SearchResult: 3 molecules, 1 of them failed or infeasible; best 0.75: CCN; ended: budget>"
+    assert repr(SearchResult((), "stopped")) == "<SearchResult: 0 molecules; none scored; ended: stopped>"
+    several = [record(1, "C", objectives=[1.0, 2.0]), record(2, "CC", objectives=[2.0, 1.0])]
+    assert repr(SearchResult(tuple(several), "budget")) == "<SearchResult: 2 molecules; a front of 2; ended: budget>"
+
+
+def test_a_frame_has_a_row_for_each_molecule() -> None:
+    frame = PLAIN.frame()
+    assert list(frame["smiles"]) == PLAIN.smiles
+    np.testing.assert_array_equal(frame["value"], PLAIN.values)
+    assert list(frame.columns) == ["call", "smiles", "value", "proposer", "seconds", "feasible", "batch"]
+    assert SearchResult((), "budget").frame().empty
+
+
+def test_a_frame_of_several_objectives_names_them_and_the_front() -> None:
+    ledger = Ledger(objectives=("qed", "mass"))
+    for call, scores in enumerate([[0.5, 1.0], [0.4, 0.9], [0.4, 2.0]], start=1):
+        told = {"objectives": scores, "outcomes": {"tpsa": 90.0}, "constraints": {"tpsa": 0.0}}
+        ledger.add(record(call, "C" * call, **told))
+    frame = SearchResult.of(ledger, "budget").frame()
+    assert list(frame["objective:qed"]) == [0.5, 0.4, 0.4]
+    assert list(frame["objective:mass"]) == [1.0, 0.9, 2.0]
+    assert list(frame["front"]) == [True, False, True]
+    assert list(frame.columns[-2:]) == ["outcome:tpsa", "constraint:tpsa"]
+
+
+def test_python_searches_as_the_measured_config_does() -> None:
+    config = load_config(CONFIGS / "search" / "default.toml", OptimiseConfig)
+    defaults = {name: p.default for name, p in inspect.signature(optimise).parameters.items()}
+    for name in ("budget", "batch_size", "largest", "hardest", "workers", "in_flight"):
+        assert defaults[name] == getattr(config.search, name), name
+    assert config.search.batch_growth == BATCH_GROWTH
+    plain = BayesianSpec()
+    assert isinstance(config.method, BayesianSpec)
+    assert config.method.inner == plain.inner.model_copy(update={"most": config.method.inner.most})
+    assert config.method.model_copy(update={"inner": plain.inner, "acquisition": None}) == plain
