@@ -216,15 +216,19 @@ class StopFlag:
 
     The loop looks at `stopped` between steps, saves its state and raises `Interrupted`. Outside the main thread, where
     Python allows no handlers, nothing is installed and `stopped` stays False.
+
+    Args:
+        signals: those to hear.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *signals: int) -> None:
         self.stopped = False
+        self._signals = signals or (signal.SIGINT, signal.SIGTERM)
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopFlag:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._signals:
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 

@@ -140,6 +140,12 @@ class Ledger:
             self._study.add_trial(_trial(record, self._picture(record) if best else {}))
 
     @property
+    def standing(self) -> dict[str, float]:
+        """The best score so far and the mean of the ten best; empty where nothing has a score of its own."""
+        top = heapq.nlargest(10, (r.value for r in self.records if r.feasible and math.isfinite(r.value)))
+        return {"best": top[0], "top10": sum(top) / len(top)} if top else {}
+
+    @property
     def front_size(self) -> int:
         """Number of different values on the front of several objectives; 0 of one."""
         return len(self._front)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from molvae.core.config import parse_config
 from molvae.core.files import exclusive, sha256_text
-from molvae.core.runtime import fingerprint
+from molvae.core.runtime import StopFlag, fingerprint, progress
 from molvae.oracles.oracle import Oracle
 from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.build import load_model
@@ -50,6 +51,7 @@ def optimise(
 ) -> SearchResult:
     """Find molecules that an oracle scores highly; the result holds all that were scored, in call order.
 
+    Ctrl-C ends the search after the batch at hand, with what was found so far; with a `ledger` the same call goes on.
     Settings that are not named here are those of `configs/search/default.toml`, but for `method.inner.most`, by which
     that one tries fewer candidates beyond 1,500 calls.
 
@@ -62,8 +64,7 @@ def optimise(
         data: measured molecules, known from the beginning at no cost of calls; see `measured.measurements`.
         batch_size: molecules for each call of the oracle.
         largest: heavy atoms of a proposal, at most.
-        hardest: SA score of a proposal, at most: 1 is easy to make, 10 hard, and 95 of 100 molecules of ZINC250k are
-            below the default.
+        hardest: SA score of a proposal, at most (1 easy to make, 10 hard; of ZINC250k, 95 of 100 have at most 4.5).
         method: how to search; see `molvae.search.methods`. None takes the default.
         constraints: what a molecule must meet; see `molvae.search.constraints`.
         reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
@@ -92,14 +93,21 @@ def optimise(
 
 def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) -> SearchResult:
     """The search, with workers if the spec asks for any; a file keeps what they have to do."""
-    how: dict[str, Any] = {"budget": spec.budget, "batch_size": spec.batch_size}
-    how |= {"constraints": planned.rules.filters, "windows": planned.rules.windows}
-    if not spec.with_crew:
-        return run_search(planned.search, planned.told, record, batch_growth=spec.batch_growth, **how)
-    scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
-    still = still_to_do(record, spec.in_flight is not None)
-    with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
-        return run_with_crew(planned.search, crew, record, **how)
+    with StopFlag(signal.SIGINT) as flag, progress(spec.budget, "search", "calls", done=len(record)) as bar:
+        how: dict[str, Any] = {
+            "budget": spec.budget,
+            "batch_size": spec.batch_size,
+            "constraints": planned.rules.filters,
+            "windows": planned.rules.windows,
+            "on_batch": lambda records: bar.advance(len(records), **record.standing),
+            "stopped": lambda: flag.stopped,
+        }
+        if not spec.with_crew:
+            return run_search(planned.search, planned.told, record, batch_growth=spec.batch_growth, **how)
+        scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
+        still = still_to_do(record, spec.in_flight is not None)
+        with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
+            return run_with_crew(planned.search, crew, record, **how)
 
 
 def _spec(start: Sequence[str] | None, **asked: Any) -> SearchSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,8 +69,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         dump_config(config, run_dir / "config.resolved.toml")
         known, spent = len(ledger), sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": known, "oracle_seconds": spent})
-        with planned.told as told, progress(spec.budget, "search", "calls") as bar:
-            bar.advance(known)
+        with planned.told as told, progress(spec.budget, "search", "calls", done=known) as bar:
             how: dict[str, Any] = {
                 "budget": spec.budget,
                 "batch_size": spec.batch_size,
@@ -166,11 +164,10 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 def _say(records: list[Record], ledger: Ledger, run_dir: Path, bar: Any, began: float) -> None:
     """Progress on the terminal and a line in the log of the run."""
-    values = sorted((r.value for r in ledger.records if r.feasible and math.isfinite(r.value)), reverse=True)
-    best = values[0] if values else None
-    top = sum(values[:10]) / len(values[:10]) if values else None
-    bar.advance(len(records), **({"best": best, "top10": top} if values else {}))
-    event = {"event": "batch", "batch": records[0].batch, "calls": len(ledger), "best": best, "top10_mean": top}
+    standing = ledger.standing
+    bar.advance(len(records), **standing)
+    event = {"event": "batch", "batch": records[0].batch, "calls": len(ledger)}
+    event |= {"best": standing.get("best"), "top10_mean": standing.get("top10")}
     if ledger.front_size:
         event["front"] = ledger.front_size
     append_event(run_dir / EVENTS, {**event, "seconds": round(time.perf_counter() - began, 3)})

@@ -1,14 +1,18 @@
-"""What a result says of itself: a line, a table; and that the defaults of Python are the measured ones."""
+"""What a search from Python gives: a line, a table, what was found when it is interrupted, the measured defaults."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from search_molecules import METHOD, MOLECULES
 
 from molvae.core.config import load_config
+from molvae.oracles.oracle import Oracle
 from molvae.search import Record, SearchResult, optimise
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Ledger
@@ -51,6 +55,31 @@ def test_a_frame_of_several_objectives_names_them_and_the_front() -> None:
     assert list(frame["objective:mass"]) == [1.0, 0.9, 2.0]
     assert list(frame["front"]) == [True, False, True]
     assert list(frame.columns[-2:]) == ["outcome:tpsa", "constraint:tpsa"]
+
+
+class Impatient(Oracle):
+    """The length of a molecule; somebody presses Ctrl-C during the fifth batch."""
+
+    name = "impatient"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, smiles: Sequence[str]) -> np.ndarray:
+        self.calls += 1
+        if self.calls == 5:
+            signal.raise_signal(signal.SIGINT)
+        return np.array([float(len(s)) for s in smiles])
+
+
+def test_an_interrupted_search_loses_nothing(tmp_path: Path) -> None:
+    oracle = Impatient()
+    settings = {"start": MOLECULES, "method": METHOD, "ledger": tmp_path / "search.log"}
+    first = optimise(oracle, 18, **settings)  # type: ignore[arg-type]
+    assert (first.reason, len(first.records)) == ("stopped", 10)
+    again = optimise(oracle, 18, **settings)  # type: ignore[arg-type]
+    assert again.records[:10] == first.records
+    assert again.smiles == optimise(oracle, 18, start=MOLECULES, method=METHOD).smiles
 
 
 def test_python_searches_as_the_measured_config_does() -> None:
