@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from molvae.core.config import parse_config
+from molvae.core.config import Spec, parse_config
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import StopFlag, fingerprint, progress
 from molvae.oracles.oracle import Oracle
@@ -20,7 +20,7 @@ from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
 from molvae.search.loop import run_search
 from molvae.search.measured import measurements
-from molvae.search.methods import BayesianSpec, MethodSpec
+from molvae.search.methods import MethodSpec
 from molvae.search.plan import Plan, plan
 from molvae.search.result import SearchResult
 from molvae.workers.local import LocalCrew, isolated
@@ -40,8 +40,8 @@ def optimise(
     batch_size: int = 2,
     largest: int = 60,
     hardest: float = 4.5,
-    method: MethodSpec | None = None,
-    constraints: tuple[ConstraintSpec, ...] = (),
+    method: MethodSpec | dict[str, Any] | str = "bayesian",
+    constraints: Sequence[ConstraintSpec | dict[str, Any]] = (),
     reference: tuple[float, ...] | None = None,
     device: str = "auto",
     ledger: str | Path | None = None,
@@ -65,8 +65,8 @@ def optimise(
         batch_size: molecules for each call of the oracle.
         largest: heavy atoms of a proposal, at most.
         hardest: SA score of a proposal, at most (1 easy to make, 10 hard; of ZINC250k, 95 of 100 have at most 4.5).
-        method: how to search; see `molvae.search.methods`. None takes the default.
-        constraints: what a molecule must meet; see `molvae.search.constraints`.
+        method: how to search, as in the section [method] of a config, or only its kind; see `molvae.search.methods`.
+        constraints: what a molecule must meet, as in a config; see `molvae.search.constraints`.
         reference: of several objectives, the point (Q,) that a molecule of any use exceeds.
         device: for the model.
         ledger: journal file to record in, or to continue the same search from; None keeps everything in memory.
@@ -79,11 +79,10 @@ def optimise(
         DataError: nothing in `data` can be used, or the ledger is that of another search.
     """
     scorer = _scorer(oracle, timeout_seconds)
-    chosen = method or BayesianSpec()
     measured = None if data is None else measurements(data)
     asked: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "largest": largest, "hardest": hardest}
     asked |= {"workers": workers, "in_flight": in_flight, "timeout_seconds": timeout_seconds}
-    spec = _spec(start, **asked, constraints=constraints, reference=reference)
+    spec, chosen = _settings(method, start, **asked, constraints=constraints, reference=reference)
     planned = plan(chosen, spec, scorer, seed, lambda: _model(weights, device), measured)
     about = [scorer.identity, seed, chosen, spec.model_dump(exclude=FREE), measured and measured.lists]
     about.append(_contents(weights) if planned.model is not None else None)
@@ -110,11 +109,21 @@ def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) 
             return run_with_crew(planned.search, crew, record, **how)
 
 
-def _spec(start: Sequence[str] | None, **asked: Any) -> SearchSpec:
+class _Settings(Spec):
+    search: SearchSpec
+    method: MethodSpec
+
+
+def _settings(
+    method: MethodSpec | dict[str, Any] | str, start: Sequence[str] | None, **search: Any
+) -> tuple[SearchSpec, MethodSpec]:
+    """The sections of a config that the arguments stand for, checked like one."""
     if isinstance(start, str):
         raise TypeError("start: expected a list of SMILES, got one string; write [smiles]")
-    asked |= {"start": {"smiles": tuple(start or ())}, "batch_growth": BATCH_GROWTH}
-    return parse_config(asked, SearchSpec, "optimise")
+    search |= {"start": {"smiles": tuple(start or ())}, "batch_growth": BATCH_GROWTH}
+    chosen = {"kind": method} if isinstance(method, str) else method
+    settings = parse_config({"search": search, "method": chosen}, _Settings, "optimise")
+    return settings.search, settings.method
 
 
 def _scorer(oracle: Oracle | str | Callable[..., Any], timeout_seconds: float) -> Oracle:

@@ -15,6 +15,7 @@ from molvae.core.config import load_config
 from molvae.oracles.oracle import Oracle
 from molvae.search import Record, SearchResult, optimise
 from molvae.search.config import OptimiseConfig
+from molvae.search.constraints import WindowSpec
 from molvae.search.ledger import Ledger
 from molvae.search.methods import BayesianSpec
 from molvae.search.python import BATCH_GROWTH
@@ -55,6 +56,16 @@ def test_a_frame_of_several_objectives_names_them_and_the_front() -> None:
     assert list(frame["objective:mass"]) == [1.0, 0.9, 2.0]
     assert list(frame["front"]) == [True, False, True]
     assert list(frame.columns[-2:]) == ["outcome:tpsa", "constraint:tpsa"]
+
+
+def test_settings_are_given_as_in_a_config() -> None:
+    def found(method: object, constraint: object) -> SearchResult:
+        return optimise("qed", 20, start=MOLECULES[:6], method=method, constraints=[constraint])  # type: ignore[arg-type]
+
+    light = {"kind": "window", "name": "mw", "high": 150.0}
+    result = found(METHOD.model_dump(), light)
+    assert result.smiles == found(METHOD, WindowSpec.model_validate(light)).smiles
+    assert result.frame()["feasible"][6:].all()
 
 
 class Impatient(Oracle):

@@ -93,6 +93,9 @@ def test_result_ranks_what_was_found() -> None:
         ({"budget": 0}, r"budget.*greater than or equal to 1"),
         ({"budget": "x"}, r"budget.*integer"),
         ({"batch_size": 0}, "batch_size"),
+        ({"method": "bayesan"}, "did you mean 'bayesian'"),
+        ({"method": {"kind": "bayesian", "iner": {}}}, "method.iner.*did you mean 'inner'"),
+        ({"constraints": [{"kind": "windw"}]}, "did you mean 'window'"),
     ],
 )
 def test_a_wrong_argument_is_named(wrong: dict[str, Any], message: str) -> None:
