@@ -15,6 +15,7 @@ from typing import Any
 
 from molvae.chem.filters import Filter
 from molvae.chem.molecules import parse
+from molvae.core.errors import OracleError
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.ledger import Ledger, Record
@@ -23,6 +24,8 @@ from molvae.search.proposals import Candidate
 from molvae.search.result import SearchResult
 
 log = logging.getLogger(__name__)
+
+FAILURES = 30  # molecules without a single score, since a search began or was resumed, until its oracle is given up
 
 
 def run_search(
@@ -67,6 +70,21 @@ def run_search(
         search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
     return SearchResult.of(ledger, "budget")
+
+
+def is_hopeless(records: Sequence[Record]) -> bool:
+    """Whether `FAILURES` molecules or more have come back, and not one with a score."""
+    return len(records) >= FAILURES and not any(record.scored for record in records)
+
+
+def require_a_score(records: Sequence[Record]) -> None:
+    """Make sure that some molecule could be scored.
+
+    Raises:
+        OracleError: none could.
+    """
+    if records and not any(record.scored for record in records):
+        raise OracleError(f"the oracle could score none of {len(records)} molecules; its messages say why")
 
 
 def replay(search: Search, ledger: Ledger) -> list[Record]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from molvae.core.errors import OracleError
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.build import build_search, load_model
@@ -15,7 +14,7 @@ from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import Constraints, build_constraints
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Record
-from molvae.search.loop import Demands
+from molvae.search.loop import Demands, require_a_score
 from molvae.search.measured import Measurements, read_measurements
 from molvae.search.methods import MethodSpec
 from molvae.search.start import start_molecules
@@ -102,6 +101,5 @@ def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
                 judged = demands.judged(row, demands.broken(smiles))
                 seconds = time.perf_counter() - began
                 records.append(Record(call, smiles, judged.pop("value"), "start", 0, 1, 1, seconds, **judged))
-    if not any(record.scored for record in records):
-        raise OracleError(f"the oracle could score none of {len(records)} molecules; its messages say why")
+    require_a_score(records)
     return planned, records

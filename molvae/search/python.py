@@ -18,7 +18,7 @@ from molvae.search.config import SearchSpec
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
-from molvae.search.loop import run_search
+from molvae.search.loop import is_hopeless, require_a_score, run_search
 from molvae.search.measured import measurements
 from molvae.search.methods import MethodSpec
 from molvae.search.plan import Plan, plan
@@ -52,8 +52,7 @@ def optimise(
     """Find molecules that an oracle scores highly; the result holds all that were scored, in call order.
 
     Ctrl-C ends the search after the batch at hand, with what was found so far; with a `ledger` the same call goes on.
-    Settings that are not named here are those of `configs/search/default.toml`, but for `method.inner.most`, by which
-    that one tries fewer candidates beyond 1,500 calls.
+    Other settings are those of `configs/search/default.toml`, but for its fewer candidates beyond 1,500 calls.
 
     Args:
         oracle: an `Oracle`, the name of one, or a Python function (see `molvae.oracle`); larger is better.
@@ -77,6 +76,7 @@ def optimise(
     Raises:
         ConfigError: an argument has an impossible value.
         DataError: nothing in `data` can be used, or the ledger is that of another search.
+        OracleError: the oracle could score none of the first 30 molecules.
     """
     scorer = _scorer(oracle, timeout_seconds)
     measured = None if data is None else measurements(data)
@@ -92,21 +92,26 @@ def optimise(
 
 def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) -> SearchResult:
     """The search, with workers if the spec asks for any; a file keeps what they have to do."""
-    with StopFlag(signal.SIGINT) as flag, progress(spec.budget, "search", "calls", done=len(record)) as bar:
+    known = len(record)
+    with StopFlag(signal.SIGINT) as flag, progress(spec.budget, "search", "calls", done=known) as bar:
         how: dict[str, Any] = {
             "budget": spec.budget,
             "batch_size": spec.batch_size,
             "constraints": planned.rules.filters,
             "windows": planned.rules.windows,
             "on_batch": lambda records: bar.advance(len(records), **record.standing),
-            "stopped": lambda: flag.stopped,
+            "stopped": lambda: flag.stopped or is_hopeless(record.records[known:]),
         }
         if not spec.with_crew:
-            return run_search(planned.search, planned.told, record, batch_growth=spec.batch_growth, **how)
-        scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
-        still = still_to_do(record, spec.in_flight is not None)
-        with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
-            return run_with_crew(planned.search, crew, record, **how)
+            result = run_search(planned.search, planned.told, record, batch_growth=spec.batch_growth, **how)
+        else:
+            scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
+            still = still_to_do(record, spec.in_flight is not None)
+            with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
+                result = run_with_crew(planned.search, crew, record, **how)
+    if result.reason == "stopped" and not flag.stopped:
+        require_a_score(result.records[known:])
+    return result
 
 
 class _Settings(Spec):

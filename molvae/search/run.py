@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import rdkit
 
 from molvae.core.config import dump_config, load_config
-from molvae.core.errors import ConfigError, Interrupted, OracleError
+from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
 from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, write_manifest
 from molvae.oracles.oracle import Oracle
@@ -22,7 +22,7 @@ from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
 from molvae.search.latent import LatentSpace
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import run_search
+from molvae.search.loop import is_hopeless, require_a_score, run_search
 from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
@@ -38,7 +38,6 @@ JOURNAL = "journal.log"
 EVENTS = "events.jsonl"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
-FAILURES = 30  # molecules without a single score, since the search was started or resumed, until its oracle is given up
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -76,7 +75,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 "constraints": planned.rules.filters,
                 "windows": planned.rules.windows,
                 "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
-                "stopped": lambda: flag.stopped or _hopeless(ledger.records[known:], FAILURES),
+                "stopped": lambda: flag.stopped or is_hopeless(ledger.records[known:]),
             }
             if spec.with_crew:
                 with _crew(config, run_dir, told, ledger, fresh, flag) as crew:
@@ -87,8 +86,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         _write_outputs(config, run_dir, result, planned, seconds, inputs)
     if flag.stopped and result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
-    if _hopeless(result.records, 1):
-        raise OracleError(f"the oracle could score none of {len(result.records)} molecules; its messages say why")
+    require_a_score(result.records)
     return result
 
 
@@ -100,11 +98,6 @@ def _ledger(config: OptimiseConfig, run_dir: Path, oracle: Oracle, inputs: dict[
     if len(ledger) > config.search.budget:
         raise ConfigError(f"{run_dir} holds {len(ledger)} calls already; the budget of {config.search.budget} is spent")
     return ledger
-
-
-def _hopeless(records: Sequence[Record], enough: int) -> bool:
-    """Whether so many molecules have come back without a single score."""
-    return len(records) >= enough and not any(record.scored for record in records)
 
 
 def _crew(config: OptimiseConfig, run_dir: Path, told: Oracle, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from search_molecules import METHOD, MOLECULES
 
 from molvae.core.config import load_config
+from molvae.core.errors import OracleError
 from molvae.oracles.oracle import Oracle
 from molvae.search import Record, SearchResult, optimise
 from molvae.search.config import OptimiseConfig
@@ -91,6 +93,18 @@ def test_an_interrupted_search_loses_nothing(tmp_path: Path) -> None:
     again = optimise(oracle, 18, **settings)  # type: ignore[arg-type]
     assert again.records[:10] == first.records
     assert again.smiles == optimise(oracle, 18, start=MOLECULES, method=METHOD).smiles
+
+
+def test_an_oracle_that_scores_nothing_is_given_up() -> None:
+    class Broken(Impatient):
+        def __call__(self, smiles: Sequence[str]) -> np.ndarray:
+            self.calls += len(smiles)
+            return np.full(len(smiles), np.nan)
+
+    oracle = Broken()
+    with pytest.raises(OracleError, match="could score none of 30 molecules"):
+        optimise(oracle, 60, start=MOLECULES, method=METHOD)
+    assert oracle.calls == 30
 
 
 def test_python_searches_as_the_measured_config_does() -> None:
