@@ -109,7 +109,7 @@ class BayesianSearch(Search):
         self.inner = inner or InnerSearch()
         self._columns: dict[str, np.ndarray[Any, Any]] = {}  # of the ones in a scored molecule's fingerprint
         self._known: list[str] = []  # what the surrogate has observed, in its order
-        self._reserve: tuple[dict[str, int], sparse.csr_matrix] = ({}, _NOTHING)
+        self._reserve: tuple[dict[str, int], sparse.csr_matrix, tuple[float, ...]] = ({}, _NOTHING, ())
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
         self._take_in(smiles, values)
@@ -180,14 +180,16 @@ class BayesianSearch(Search):
         picked = self._picked(pool, n, lambda: self.acquisition.draw(best, rng, stalled), scorer, rng)
         left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))[: self.inner.reserve]
         self._note = [f"{c.smiles} {c.origin}" for c in left]
-        self._reserve = ({c.smiles: row for row, c in enumerate(left)}, pool.fingerprints(left))
+        rows = {c.smiles: row for row, c in enumerate(left)}
+        self._reserve = (rows, pool.fingerprints(left), self.surrogate.weights)
         return picked
 
     def _take_up_reserve(self, pool: _Pool, standing: dict[str, float], scorer: Scorer) -> None:
-        """Add what the last batch left; a search that was replayed has its names only, and parses them again."""
-        rows, fingerprints = self._reserve
+        """Add what the last batch left; where only its names are of use, since the search was replayed or looks at
+        other features now, they are parsed again."""
+        rows, fingerprints, weights = self._reserve
         noted = [Candidate(*entry.split(" ", 1)) for entry in self._noted]
-        if rows.keys() >= {c.smiles for c in noted}:
+        if weights == self.surrogate.weights and rows.keys() >= {c.smiles for c in noted}:
             candidates = [c for c in noted if c.smiles not in self.values]
             self._rank(pool, standing, scorer, candidates, fingerprints[[rows[c.smiles] for c in candidates]])
         else:
@@ -208,7 +210,7 @@ class BayesianSearch(Search):
     def _add(self, pool: _Pool, standing: dict[str, float], scorer: Scorer, drawn: list[Candidate]) -> None:
         """Sift candidates and take the good ones into the pool, with their acquisition values in `standing`."""
         candidates, mols = sift(drawn, lambda s: s in self.values or s in pool.index, self.accept)
-        self._rank(pool, standing, scorer, candidates, self.fingerprint(mols))
+        self._rank(pool, standing, scorer, candidates, self.fingerprint(mols, self.surrogate.weights))
 
     def _rank(
         self,

@@ -105,20 +105,27 @@ class CountFingerprint:
         beside = [{"descriptors": weight} for weight in descriptors] if self.descriptors else [{}]
         return tuple(tuple((view | more).get(block, 0.0) for block in self.blocks) for view in views for more in beside)
 
-    def __call__(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
-        """Unary code of N molecules, (N, F) CSR of ones."""
-        return self.unary(self.counts(mols))
+    def __call__(self, mols: Sequence[Chem.Mol], weights: Sequence[float] = ()) -> sparse.csr_matrix:
+        """Unary code of N molecules, (N, F) CSR of ones; blocks with weight 0, if there are weights, stay empty."""
+        return self.unary(self.counts(mols, weights))
 
-    def counts(self, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
-        """Counts of the W features, (N, W), block by block."""
-        all_sizes = self._counted("environments", self.radius, mols)
-        smaller = self._counted("environments", self.radius - 1, mols) if self.radius else 0 * all_sizes
-        parts = [smaller, all_sizes - smaller]
-        if self.roles:
-            parts += [self._counted("roles", self.radius, mols), self._counted("pairs", 0, mols)]
-        if self.descriptors:
-            parts.append(sparse.csr_matrix(described(mols)))
-        return sparse.hstack(parts, format="csr")
+    def counts(self, mols: Sequence[Chem.Mol], weights: Sequence[float] = ()) -> sparse.csr_matrix:
+        """Counts of the W features, (N, W), block by block; those with weight 0 are not counted."""
+        of_block = dict(zip(self.blocks, weights or (1.0,) * len(self.blocks), strict=True))
+        found = {}
+        if of_block["inner"] or of_block["outer"]:
+            all_sizes = self._counted("environments", self.radius, mols)
+            found["inner"] = self._counted("environments", self.radius - 1, mols) if self.radius else 0 * all_sizes
+            found["outer"] = all_sizes - found["inner"]
+        if of_block.get("roles"):
+            found["roles"] = self._counted("roles", self.radius, mols)
+        if of_block.get("pairs"):
+            found["pairs"] = self._counted("pairs", 0, mols)
+        if of_block.get("descriptors"):
+            found["descriptors"] = sparse.csr_matrix(described(mols))
+        for block, (width, _) in zip(self.blocks, self._sizes, strict=True):
+            found.setdefault(block, sparse.csr_matrix((len(mols), width), dtype=np.int64))  # type: ignore[arg-type]
+        return sparse.hstack([found[block] for block in self.blocks], format="csr")
 
     def _counted(self, kind: str, radius: int, mols: Sequence[Chem.Mol]) -> sparse.csr_matrix:
         """Counts (N, n_bits) of one kind of hashed feature."""

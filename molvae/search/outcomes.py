@@ -156,6 +156,11 @@ class OutcomesGP:
     def __len__(self) -> int:
         return len(self._values)
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the blocks of the fingerprints; none where all columns count alike."""
+        return self._process.weights
+
     def append(self, fingerprints: sparse.csr_matrix, values: Array) -> None:
         """Observe molecules (M, F) with outcomes (M, K); rows with a non-finite number are left out."""
         keep = np.flatnonzero(np.isfinite(values).all(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,19 @@ def to_symbols(smiles: str, constraints: dict[str, int]) -> list[str]:
     Raises:
         MoleculeError: SELFIES cannot express the molecule, or expresses another one (the round trip is checked).
     """
-    pin(constraints)
+    return list(_symbols(smiles, tuple(constraints.items())))
+
+
+@lru_cache(maxsize=4096)  # a search encodes its best molecules again and again
+def _symbols(smiles: str, constraints: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    pin(dict(constraints))
     try:
         text = selfies.encoder(smiles)
     except selfies.EncoderError as error:
         raise MoleculeError(smiles, "SELFIES cannot express it") from error
     if canonical(selfies.decoder(text)) != smiles:
         raise MoleculeError(smiles, "changed by the SELFIES round trip")
-    return list(selfies.split_selfies(text))
+    return tuple(selfies.split_selfies(text))
 
 
 def pin(constraints: dict[str, int]) -> None:

@@ -7,7 +7,7 @@ from rdkit.Chem import Crippen, rdFingerprintGenerator, rdMolDescriptors
 from search_molecules import MOLECULES
 
 from molvae.search.features import ELEMENTS, MOST, N_DESCRIBED, CountFingerprint, described
-from molvae.search.surrogate import tanimoto
+from molvae.search.surrogate import Weighting, tanimoto
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
 
@@ -54,6 +54,17 @@ def test_columns_of_a_block_end_where_the_next_begins() -> None:
     assert FULL.ends[-1] == code.shape[1]
     for ones, numbers in zip(in_code, in_counts, strict=True):
         np.testing.assert_array_equal(ones.sum(axis=1), numbers.sum(axis=1))
+
+
+@pytest.mark.parametrize("weights", [*FULL.weights(), (0.0, 0.0, 1.0, 0.0, 0.0)])
+def test_blocks_without_weight_are_not_counted(weights: tuple[float, ...]) -> None:
+    weighting = Weighting(FULL.ends, (weights,))
+    needed = FULL(MOLS, weights)
+    assert needed.shape == FULL(MOLS).shape
+    for weight, block in zip(weights, np.split(needed.toarray(), FULL.ends[:-1], axis=1), strict=True):
+        assert bool(block.any()) == bool(weight)
+    whole, part = (weighting.applied(code, weights) for code in (FULL(MOLS), needed))
+    np.testing.assert_array_equal(whole.toarray(), part.toarray())
 
 
 def test_weights_are_for_the_blocks_that_are_there() -> None:
