@@ -21,8 +21,8 @@ from molvae.search.graphs import Generator, editable, finished, is_cuttable, is_
 Move = Callable[[RWMol, Generator], Chem.Mol | None]
 
 TRIALS = 4  # of moves, until one works
-ELEMENTS = (6, 7, 8, 9, 16, 17, 35)
-ELEMENT_WEIGHTS = np.array([0.5, 0.18, 0.18, 0.05, 0.05, 0.03, 0.01])
+ELEMENTS = (6, 7, 8, 9, 16, 17, 35, 15, 53)
+ELEMENT_WEIGHTS = np.array([0.49, 0.18, 0.18, 0.05, 0.05, 0.03, 0.01, 0.007, 0.003])
 ORDERS = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE)
 ORDER_WEIGHTS = np.array([0.65, 0.3, 0.05])
 

@@ -145,7 +145,7 @@ def _symbols(smiles: str) -> tuple[str, ...]:
 
 def _alphabet() -> tuple[str, ...]:
     """The semantically robust alphabet without ions and exotic elements, in sorted order."""
-    common = {"C", "N", "O", "F", "S", "Cl", "Br"}
+    common = {"C", "N", "O", "F", "P", "S", "Cl", "Br", "I"}
     pin(default_constraints())
     symbols = selfies.get_semantic_robust_alphabet()
     kept = [s for s in symbols if "Ring" in s or "Branch" in s or s.strip("[]=#") in common]

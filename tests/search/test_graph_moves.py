@@ -13,6 +13,7 @@ from molvae.search.graph_moves import (
     LINKERS,
     MOVES,
     Move,
+    append_atom,
     attach_group,
     change_atom,
     change_bond,
@@ -58,6 +59,14 @@ def test_a_move_gives_one_sound_molecule_or_none(move: Move) -> None:
             assert canonical(text) is not None
             made += canonical(text) != smiles
     assert made >= 5, "a move that hardly ever works is no move"
+
+
+def test_moves_reach_every_element_that_drugs_are_made_of() -> None:
+    rng, found = np.random.default_rng(0), set[str]()
+    for _ in range(1500):
+        child = moved(append_atom, ready("CC(C)Cc1ccc(C(C)C(=O)O)cc1"), rng)
+        found |= {atom.GetSymbol() for atom in child.GetAtoms()} if child is not None else set()
+    assert found == {"C", "N", "O", "F", "P", "S", "Cl", "Br", "I"}
 
 
 def test_moves_have_weights_that_sum_to_one() -> None:
