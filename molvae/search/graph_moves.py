@@ -16,13 +16,24 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import BondType, RWMol
 
-from molvae.search.graphs import Generator, editable, finished, is_cuttable, is_open, pick, random_atom, random_bond
+from molvae.search.graphs import (
+    Generator,
+    editable,
+    finished,
+    is_cuttable,
+    is_open,
+    pick,
+    random_atom,
+    random_bond,
+    was_aromatic,
+)
 
 Move = Callable[[RWMol, Generator], Chem.Mol | None]
 
 TRIALS = 4  # of moves, until one works
 ELEMENTS = (6, 7, 8, 9, 16, 17, 35, 15, 53)
 ELEMENT_WEIGHTS = np.array([0.49, 0.18, 0.18, 0.05, 0.05, 0.03, 0.01, 0.007, 0.003])
+WIDENING = 0.2  # of the atoms that an aromatic ring could take in, most would spoil it
 ORDERS = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE)
 ORDER_WEIGHTS = np.array([0.65, 0.3, 0.05])
 
@@ -64,7 +75,7 @@ def append_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
 
 
 def insert_atom(mol: RWMol, rng: Generator) -> Chem.Mol | None:
-    """Put a new atom into a random single bond."""
+    """Put a new atom into a random single bond, which is seldom one of an aromatic ring."""
     return _inserted(mol, _element(rng), rng)
 
 
@@ -119,7 +130,10 @@ def _appended(mol: RWMol, element: int, rng: Generator) -> Chem.Mol | None:
 
 
 def _inserted(mol: RWMol, element: int, rng: Generator) -> Chem.Mol | None:
-    ends = _removed(mol, rng, lambda b: b.GetBondType() == BondType.SINGLE)
+    def fits(bond: Chem.Bond) -> bool:
+        return bond.GetBondType() == BondType.SINGLE and (not was_aromatic(bond) or rng.random() < WIDENING)
+
+    ends = _removed(mol, rng, fits)
     if ends is None:
         return None
     new = mol.AddAtom(Chem.Atom(element))

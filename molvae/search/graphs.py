@@ -15,11 +15,14 @@ Item = TypeVar("Item")
 
 LARGEST_RING = 8
 DRAWS = 8  # of atoms or bonds, until one fits
+AROMATIC = "aromatic"  # a bond's property
 
 
 def editable(mol: Chem.Mol) -> Chem.Mol | None:
-    """A copy with alternating single and double bonds in place of aromatic ones, ready to be edited."""
+    """A copy ready for edits, with single and double bonds by turns in place of aromatic ones (see `was_aromatic`)."""
     mol = Chem.Mol(mol)
+    for bond in mol.GetBonds():
+        bond.SetBoolProp(AROMATIC, bond.GetIsAromatic())
     try:
         Chem.Kekulize(mol, clearAromaticFlags=True)
     except Chem.KekulizeException:
@@ -52,6 +55,11 @@ def _rings_sound(mol: Chem.Mol) -> bool:
 def _strained() -> tuple[Chem.Mol, ...]:
     texts = ("[R]=[R]=[R]", "[r3,r4]=[r3,r4]", "[R]#[R]", "[O,S,N;!a]-[O,F,Cl,Br,I]-[O,S,N;!a]")
     return tuple(Chem.MolFromSmarts(text) for text in texts)
+
+
+def was_aromatic(bond: Chem.Bond) -> bool:
+    """Whether a bond of an `editable` molecule stands in the place of an aromatic one."""
+    return bool(bond.HasProp(AROMATIC)) and bond.GetBoolProp(AROMATIC)
 
 
 def is_open(atom: Chem.Atom) -> bool:
