@@ -265,8 +265,8 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=PMO_TASKS, help="tasks to time (default all 20; none: no timing)")
     parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
     arguments = parser.parse_args()
-    find_columns(arguments.reference, ["smiles"])
-    reference = pd.read_csv(arguments.reference)
+    [column] = find_columns(arguments.reference, ["smiles"])
+    reference = pd.read_csv(arguments.reference).rename(columns={column: "smiles"})
     found = differences(reference)
     print(f"largest difference from the reference, {len(reference)} molecules")
     for column, value in found.items():

@@ -90,7 +90,7 @@ def init(
 def prepare(
     inputs: Annotated[list[Path], typer.Argument(help=".smi, .csv, .tsv or .parquet files, plain or .gz")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the directory to write")],
-    column: Annotated[str | None, typer.Option(help="column of the SMILES, in any case  [default: smiles]")] = None,
+    column: Column = None,
     split: Annotated[SplitKind | None, typer.Option(help="[default: random]")] = None,
     split_column: Annotated[str | None, typer.Option(help="column that names the split")] = None,
     properties: Annotated[list[str] | None, typer.Option("--property", help="numeric column; repeat")] = None,
@@ -219,7 +219,7 @@ def sample(
 @app.command()
 def embed(
     source: Annotated[Path, typer.Argument(help=".smi, .csv, .tsv or .parquet file, plain or .gz")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="the .parquet or .csv to write")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="the .parquet, .csv or .tsv to write")],
     column: Annotated[str, typer.Option(help="column of the SMILES, in any case")] = "smiles",
     keep: Annotated[list[str] | None, typer.Option(help="a column to carry over; repeat  [default: all]")] = None,
     model: Model = "zinc250k",

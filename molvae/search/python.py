@@ -12,18 +12,17 @@ from molvae.core.config import Spec, parse_config
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import StopFlag, fingerprint, progress
 from molvae.oracles.oracle import Oracle
-from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.build import load_model
+from molvae.search.conduct import conduct, local_crew
 from molvae.search.config import SearchSpec
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
-from molvae.search.loop import is_hopeless, require_a_score, run_search
+from molvae.search.loop import require_a_score
 from molvae.search.measured import measurements
 from molvae.search.methods import MethodSpec
 from molvae.search.plan import Plan, plan
 from molvae.search.result import SearchResult
-from molvae.workers.local import LocalCrew, isolated
 
 BATCH_GROWTH = 0.002  # as in `configs/search/default.toml`
 FREE = {"budget", "workers", "timeout_seconds"}  # to be others when a search goes on
@@ -91,30 +90,25 @@ def optimise(
 
 
 def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) -> SearchResult:
-    """The search, with workers if the spec asks for any; a file keeps what they have to do."""
+    """The search, which Ctrl-C ends early."""
     known = len(record)
     with StopFlag(signal.SIGINT) as flag, progress(spec.budget, "search", "calls", done=known) as bar:
-        how: dict[str, Any] = {
-            "budget": spec.budget,
-            "batch_size": spec.batch_size,
-            "constraints": planned.rules.filters,
-            "windows": planned.rules.windows,
-            "on_batch": lambda records: bar.advance(len(records), **record.standing),
-            "stopped": lambda: flag.stopped or is_hopeless(record.records[known:]),
-        }
-        if not spec.with_crew:
-            result = run_search(planned.search, planned.told, record, batch_growth=spec.batch_growth, **how)
-        else:
-            scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
-            still = still_to_do(record, spec.in_flight is not None)
-            with LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, pending, still) as crew:
-                result = run_with_crew(planned.search, crew, record, **how)
+        result = conduct(
+            planned,
+            spec,
+            record,
+            on_batch=lambda records: bar.advance(len(records), **record.standing),
+            stopped=lambda: flag.stopped,
+            crew=lambda: local_crew(planned, spec, record, pending),
+        )
     if result.reason == "stopped" and not flag.stopped:
         require_a_score(result.records[known:])
     return result
 
 
 class _Settings(Spec):
+    """The sections of a config that a call can set."""
+
     search: SearchSpec
     method: MethodSpec
 
@@ -122,7 +116,7 @@ class _Settings(Spec):
 def _settings(
     method: MethodSpec | dict[str, Any] | str, start: Sequence[str] | None, **search: Any
 ) -> tuple[SearchSpec, MethodSpec]:
-    """The sections of a config that the arguments stand for, checked like one."""
+    """What the arguments stand for, checked like a config."""
     if isinstance(start, str):
         raise TypeError("start: expected a list of SMILES, got one string; write [smiles]")
     search |= {"start": {"smiles": tuple(start or ())}, "batch_growth": BATCH_GROWTH}

@@ -17,12 +17,12 @@ from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, wr
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
-from molvae.search.asynchronous import run_with_crew, still_to_do
+from molvae.search.conduct import conduct, local_crew
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
 from molvae.search.latent import LatentSpace
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import is_hopeless, require_a_score, run_search
+from molvae.search.loop import require_a_score
 from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
@@ -31,7 +31,6 @@ from molvae.search.result import SearchResult
 from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
-from molvae.workers.local import LocalCrew, isolated
 from molvae.workers.study import Terms
 
 JOURNAL = "journal.log"
@@ -68,20 +67,15 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         dump_config(config, run_dir / "config.resolved.toml")
         known, spent = len(ledger), sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": known, "oracle_seconds": spent})
-        with planned.told as told, progress(spec.budget, "search", "calls", done=known) as bar:
-            how: dict[str, Any] = {
-                "budget": spec.budget,
-                "batch_size": spec.batch_size,
-                "constraints": planned.rules.filters,
-                "windows": planned.rules.windows,
-                "on_batch": lambda records: _say(records, ledger, run_dir, bar, began),
-                "stopped": lambda: flag.stopped or is_hopeless(ledger.records[known:]),
-            }
-            if spec.with_crew:
-                with _crew(config, run_dir, told, ledger, fresh, flag) as crew:
-                    result = run_with_crew(planned.search, crew, ledger, **how)
-            else:
-                result = run_search(planned.search, told, ledger, batch_growth=spec.batch_growth, **how)
+        with planned.told, progress(spec.budget, "search", "calls", done=known) as bar:
+            result = conduct(
+                planned,
+                spec,
+                ledger,
+                on_batch=lambda records: _say(records, ledger, run_dir, bar, began),
+                stopped=lambda: flag.stopped,
+                crew=lambda: _crew(config, run_dir, planned, ledger, fresh, flag),
+            )
         seconds = before + time.perf_counter() - began
         _write_outputs(config, run_dir, result, planned, seconds, inputs)
     if flag.stopped and result.reason == "stopped":
@@ -100,13 +94,11 @@ def _ledger(config: OptimiseConfig, run_dir: Path, oracle: Oracle, inputs: dict[
     return ledger
 
 
-def _crew(config: OptimiseConfig, run_dir: Path, told: Oracle, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:
+def _crew(config: OptimiseConfig, run_dir: Path, planned: Plan, ledger: Ledger, fresh: bool, flag: StopFlag) -> Crew:
     """The workers that a config asks for."""
     spec = config.search
     if spec.distributed is None:
-        scorer = isolated(told, spec.workers, spec.timeout_seconds)
-        still = still_to_do(ledger, spec.in_flight is not None)
-        return LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, run_dir / PENDING, still)
+        return local_crew(planned, spec, ledger, run_dir / PENDING)
     known = {r.smiles for r in ledger.records}
     constrained = told_by_oracles(spec.constraints)
     terms = Terms(
@@ -120,7 +112,7 @@ def _crew(config: OptimiseConfig, run_dir: Path, told: Oracle, ledger: Ledger, f
     search = sha256_text(json.dumps(_what_must_stay(config), sort_keys=True))
     name = run_dir.resolve().name
     return StudyCrew(
-        spec.distributed, name, terms, search, objectives=told.n_objectives - len(constrained),
+        spec.distributed, name, terms, search, objectives=planned.told.n_objectives - len(constrained),
         ahead=spec.ahead, fresh=fresh, known=known.__contains__, stopped=lambda: flag.stopped,
     )  # fmt: skip
 

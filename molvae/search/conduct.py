@@ -1,0 +1,52 @@
+"""The search that is planned, with or without workers: where a config and a call of Python come together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from molvae.search.asynchronous import run_with_crew, still_to_do
+from molvae.search.config import SearchSpec
+from molvae.search.ledger import Ledger, Record
+from molvae.search.loop import is_hopeless, run_search
+from molvae.search.plan import Plan
+from molvae.search.result import SearchResult
+from molvae.workers.crew import Crew
+from molvae.workers.local import LocalCrew, isolated
+
+
+def conduct(
+    planned: Plan,
+    spec: SearchSpec,
+    ledger: Ledger,
+    on_batch: Callable[[list[Record]], None],
+    stopped: Callable[[], bool],
+    crew: Callable[[], Crew],
+) -> SearchResult:
+    """Search until the budget is spent, nothing new is found, `stopped` says so, or the oracle is given up.
+
+    Args:
+        on_batch: called with the records of each finished batch.
+        crew: opens the workers, if `spec` asks for any.
+    """
+    known = len(ledger)
+    how: dict[str, Any] = {
+        "budget": spec.budget,
+        "batch_size": spec.batch_size,
+        "constraints": planned.rules.filters,
+        "windows": planned.rules.windows,
+        "on_batch": on_batch,
+        "stopped": lambda: stopped() or is_hopeless(ledger.records[known:]),
+    }
+    if not spec.with_crew:
+        return run_search(planned.search, planned.told, ledger, batch_growth=spec.batch_growth, **how)
+    with crew() as workers:
+        return run_with_crew(planned.search, workers, ledger, **how)
+
+
+def local_crew(planned: Plan, spec: SearchSpec, ledger: Ledger, file: Path | None) -> Crew:
+    """Workers on this machine; a file keeps what they have to do."""
+    scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
+    still = still_to_do(ledger, spec.in_flight is not None)
+    return LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, file, still)
