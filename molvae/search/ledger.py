@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import optuna
 
 STUDY = "search"
+FIRST_BYTES = b'{"op_code":'  # of every journal
 ARTIFACTS = "artifacts"  # start the dashboard with --artifact-dir RUN/artifacts to see the pictures
 
 
@@ -92,7 +93,8 @@ class Ledger:
         search: what makes it the same search, if that is to be checked.
 
     Raises:
-        DataError: the journal is that of another search, or of one with another number of objectives.
+        DataError: the file is no journal or a damaged one, or records another search, or one with another number of
+            objectives.
     """
 
     def __init__(
@@ -188,12 +190,18 @@ class Ledger:
 
 
 def repair(path: Path) -> None:
-    """Make a journal writable again after a kill: cut a torn last line off, remove the locks of the dead process."""
+    """Make a journal writable again after a kill: cut a torn last line off, remove the locks of the dead process.
+
+    Raises:
+        DataError: it is no journal; nothing of it is touched.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; expected the name of a file for the record of the search")
+    data = path.read_bytes() if path.exists() else b""
+    if not (data.startswith(FIRST_BYTES) or FIRST_BYTES.startswith(data)):
+        raise DataError(f"{path}: is not the record of a search; name another file, which nothing else is written to")
     for lock in path.parent.glob(f"{path.name}.lock*"):
         lock.unlink(missing_ok=True)
-    if not path.exists():
-        return
-    data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     while whole and not _is_json(last := whole[whole.rfind(b"\n", 0, -1) + 1 :]):
         whole = whole[: len(whole) - len(last)]
@@ -216,13 +224,21 @@ def _open_study(path: Path, objectives: Sequence[str]) -> optuna.Study:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
-    study = optuna.create_study(
-        study_name=STUDY,
-        storage=optuna.storages.JournalStorage(backend),
-        sampler=optuna.samplers.RandomSampler(seed=0),
-        directions=["maximize"] * len(objectives),
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=STUDY,
+            storage=optuna.storages.JournalStorage(backend),
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            directions=["maximize"] * len(objectives),
+            load_if_exists=True,
+        )
+    except json.JSONDecodeError as error:  # a torn last line has been cut off before
+        lines = path.read_bytes().splitlines()
+        damaged = next(number for number, line in enumerate(lines, start=1) if not _is_json(line))
+        raise DataError(
+            f"{path}: line {damaged} of {len(lines)} is damaged ({error}); put a copy from before in its place, cut the "
+            "file off before that line, or begin anew"
+        ) from None
     if len(study.directions) != len(objectives):
         raise DataError(
             f"{path} records a search with {len(study.directions)} objectives, this one has {len(objectives)}; "

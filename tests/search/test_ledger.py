@@ -9,6 +9,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from molvae.core.errors import DataError
 from molvae.search.ledger import STUDY, Ledger, Record
 
 
@@ -61,6 +62,29 @@ def test_infeasible_molecules_are_known_as_such_to_optuna_and_its_dashboard(path
     assert found.best_trial.number == 1
     assert found.trials[0].system_attrs["constraints"] == [2.0]
     assert found.trials[0].user_attrs["feasible"] is False
+
+
+@pytest.mark.parametrize("content", ["smiles,value\nCCO,1.0\n", "{}\n", "no newline"])
+def test_never_touches_a_file_that_is_no_journal(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "thesis.csv"
+    file.write_text(content)
+    with pytest.raises(DataError, match=r"thesis\.csv: is not the record of a search; name another file"):
+        Ledger(file)
+    assert file.read_text() == content
+    with pytest.raises(DataError, match="is a folder"):
+        Ledger(tmp_path)
+
+
+def test_says_which_line_of_a_journal_is_damaged(path: Path) -> None:
+    ledger = Ledger(path)
+    for call in (1, 2, 3):
+        ledger.add(record(call))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2][:20] + b"\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(DataError, match=rf"line 3 of {len(lines)} is damaged"):
+        Ledger(path)
+    assert path.read_bytes() == b"".join(lines)
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code": 4, "worker', b'{"op_code": 4}garbage\n', b"\n\n"])
