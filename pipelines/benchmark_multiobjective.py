@@ -98,6 +98,7 @@ def config_of(job: Job) -> dict[str, Any]:
         "search": {
             "budget": job.budget,
             "batch_size": batch_size,
+            "hardest": 10.0,  # no bound: one of the objectives is the SA score
             "reference": [0.0] * len(objectives),
             "start": start,
             "pictures": 0,

@@ -44,11 +44,10 @@ def load_model(weights: str | Path, device: str) -> LatentModel:
 
 def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol], bool]:
     """Whether a proposal may be asked for: its size, how hard it is to make, and the constraints known beforehand."""
-    filters = list(constraints.filters.values())
 
     def accept(mol: Chem.Mol) -> bool:
         fits = mol.GetNumHeavyAtoms() <= spec.largest and (spec.hardest >= HARDEST or sa_score(mol) <= spec.hardest)
-        return fits and all(f(mol) for f in filters)
+        return fits and constraints.met_by(mol)
 
     return accept
 

@@ -22,7 +22,7 @@ class SearchSpec(Spec):
     """How much is searched, and where.
 
     Attributes:
-        constraints: candidates that break one are never scored; start molecules that do are recorded as infeasible.
+        constraints: candidates that break one are never scored; given start molecules that do are, as infeasible ones.
             What only an oracle tells (kind "oracle") shows when a molecule is scored; the search learns what is likely.
         library: molecules that may be proposed as they are; the method 'bayesian' ranks some in each batch.
         data: measured molecules that the search knows before its first proposal; they cost no calls.
@@ -40,7 +40,7 @@ class SearchSpec(Spec):
     )
     largest: int = Field(60, ge=1, description="heavy atoms of a proposal, at most")
     hardest: float = Field(
-        10.0, ge=1, description="SA score (1 easy to make, 10 hard; Ertl and Schuffenhauer 2009) of a proposal, at most"
+        4.5, ge=1, description="SA score (1 easy to make, 10 hard; Ertl and Schuffenhauer 2009) of a proposal, at most"
     )
     start: StartSpec = StartSpec()
     constraints: tuple[ConstraintSpec, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from rdkit import Chem
 
 from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, SimilarityFilter, SubstructureFilter
 from molvae.chem.fingerprints import FingerprintKind
@@ -107,6 +108,10 @@ class Constraints:
 
     filters: Mapping[str, Filter]
     windows: Mapping[str, Window]
+
+    def met_by(self, mol: Chem.Mol) -> bool:
+        """Whether a molecule breaks none of those known without the oracle."""
+        return all(passes(mol) for passes in self.filters.values())
 
 
 def build_constraints(specs: tuple[ConstraintSpec, ...], oracle: Oracle) -> tuple[Constraints, Oracle]:

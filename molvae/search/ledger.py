@@ -236,8 +236,8 @@ def _open_study(path: Path, objectives: Sequence[str]) -> optuna.Study:
         lines = path.read_bytes().splitlines()
         damaged = next(number for number, line in enumerate(lines, start=1) if not _is_json(line))
         raise DataError(
-            f"{path}: line {damaged} of {len(lines)} is damaged ({error}); put a copy from before in its place, cut the "
-            "file off before that line, or begin anew"
+            f"{path}: line {damaged} of {len(lines)} is damaged ({error}); put a copy from before in its place, cut "
+            "the file off before that line, or begin anew"
         ) from None
     if len(study.directions) != len(objectives):
         raise DataError(

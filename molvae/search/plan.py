@@ -69,7 +69,7 @@ def plan(
     unfiled = spec.library is not None and spec.library.file is None
     model = load() if method.needs_model or sampled or unfiled or spec.start.neighbours > 0 else None
     rules, told = build_constraints(spec.constraints, oracle)
-    start = start_molecules(spec.start, model, seed) if given or sampled else []
+    start = start_molecules(spec.start, model, seed, rules.met_by) if given or sampled else []
     search = build_search(method, spec, rules, oracle.n_objectives, model, seed, start, measured)
     return Plan(search, oracle, told, rules, model, measured, start)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from rdkit import Chem
 
@@ -12,8 +14,13 @@ ROUNDS = 10  # of sampling before implausible molecules are taken, too
 HARDEST = 4.0  # synthetic accessibility (1 easy, 10 hard); nine of ten molecules of ZINC250k are below
 
 
-def plausible_samples(model: LatentModel, n: int, rng: np.random.Generator) -> list[str]:
-    """At most `n` distinct samples of the prior, those first that are not too hard to make.
+def plausible_samples(
+    model: LatentModel,
+    n: int,
+    rng: np.random.Generator,
+    accept: Callable[[Chem.Mol], bool] = lambda mol: True,
+) -> list[str]:
+    """At most `n` distinct samples of the prior that are accepted, those first that are not too hard to make.
 
     The prior of a VAE that reconstructs well also covers latent points that no molecule was trained on; a search that
     begins with what they decode to stays poor for long.
@@ -22,7 +29,10 @@ def plausible_samples(model: LatentModel, n: int, rng: np.random.Generator) -> l
     rest: dict[str, float] = {}
     for _ in range(ROUNDS):
         for smiles in model.sample(4 * n, rng=rng):
-            hardness = float(DESCRIPTORS["sa"](Chem.MolFromSmiles(smiles)))
+            mol = Chem.MolFromSmiles(smiles)
+            if not accept(mol):
+                continue
+            hardness = float(DESCRIPTORS["sa"](mol))
             if hardness <= HARDEST:
                 good[smiles] = None
             else:

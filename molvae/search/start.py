@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field, model_validator
+from rdkit import Chem
 
 from molvae.chem.molecules import canonical
 from molvae.core.config import Spec
@@ -19,8 +21,8 @@ SEVERAL_FRAGMENTS = "has several fragments; give the one that matters, alone"
 
 
 class StartSpec(Spec):
-    """Molecules to begin with, listed or in a file; they cost calls like all others. Without any, `n` are sampled from
-    the model, except where measured data are there to begin with."""
+    """Molecules to begin with, listed or in a file; they cost calls like all others. Without any, `n` that meet the
+    constraints are sampled from the model, except where measured data are there to begin with."""
 
     smiles: tuple[str, ...] = Field((), description="the molecules themselves, for instance a lead; all are taken")
     file: Path | None = None
@@ -37,12 +39,21 @@ class StartSpec(Spec):
         return self
 
 
-def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> list[str]:
+def start_molecules(
+    spec: StartSpec,
+    model: LatentModel | None,
+    seed: int,
+    accept: Callable[[Chem.Mol], bool] = lambda mol: True,
+) -> list[str]:
     """Canonical molecules to begin with: listed, drawn from a file, or sampled from the model.
+
+    Args:
+        accept: whether a sampled molecule may be among them; those that the user gives are taken as they are.
 
     Raises:
         DataError: the file holds no valid molecule of one fragment.
-        ConfigError: a listed molecule is invalid or a salt, or there is nothing to begin with and no model.
+        ConfigError: a listed molecule is invalid or a salt, there is nothing to begin with and no model, or no sample
+            is accepted.
     """
     if spec.smiles:
         return [_listed(smiles, i) for i, smiles in enumerate(spec.smiles)]
@@ -51,7 +62,12 @@ def start_molecules(spec: StartSpec, model: LatentModel | None, seed: int) -> li
         return drawn_from_file(spec.file, spec.column, spec.n, rng)
     if model is None:
         raise ConfigError("a search without a model needs molecules to begin with: set search.start.file or .smiles")
-    return plausible_samples(model, spec.n, rng)
+    found = plausible_samples(model, spec.n, rng, accept)
+    if not found:
+        raise ConfigError(
+            "no sample of the model meets the constraints; begin with molecules that do (search.start.smiles or .file)"
+        )
+    return found
 
 
 def _listed(smiles: str, index: int) -> str:

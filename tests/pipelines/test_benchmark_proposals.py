@@ -28,7 +28,9 @@ from pipelines.benchmark_proposals import SPECS, known_molecules, main, measure
 def finished_run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short structural search for QED among molecules of at most 30 heavy atoms."""
     method = BayesianSpec(inner=InnerSpec(generations=1, candidates=8), proposers=(GraphMutationSpec(),))
-    search = SearchSpec(budget=24, batch_size=4, largest=30, start=StartSpec(file=root / "data" / "sample.smi", n=12))
+    search = SearchSpec(
+        budget=24, batch_size=4, largest=30, hardest=10, start=StartSpec(file=root / "data" / "sample.smi", n=12)
+    )
     folder = tmp_path_factory.mktemp("runs") / "qed"
     run(OptimiseConfig(oracle=NamedSpec(name="qed"), search=search, method=method), folder)
     return folder

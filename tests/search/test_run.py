@@ -389,3 +389,17 @@ def test_interrupted_run_writes_what_it_has_and_says_130(tmp_path: Path) -> None
     assert b"Interrupted: stopped after" in errors
     assert len(pd.read_parquet(tmp_path / "run" / "molecules.parquet")) >= 15
     assert Interrupted.exit_code == 130
+
+
+def test_sampled_start_molecules_meet_the_constraints(model: Any) -> None:
+    window = PropertyWindow("mw", high=120)
+    found = start_molecules(StartSpec(n=4), model, 0, window)
+    assert found
+    assert all(window(Chem.MolFromSmiles(smiles)) for smiles in found)
+    asked: list[str] = []
+    bound = {"kind": "window", "name": "mw", "high": 120}
+    optimise(Counting(lambda s: asked.append(s) or 1.0), 8, weights=model, constraints=[bound])  # type: ignore[func-returns-value]
+    assert asked
+    assert all(window(Chem.MolFromSmiles(smiles)) for smiles in asked)
+    with pytest.raises(ConfigError, match="no sample of the model meets the constraints"):
+        optimise("qed", 8, weights=model, constraints=[{"kind": "window", "name": "mw", "high": 1}])
