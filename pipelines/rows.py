@@ -50,7 +50,8 @@ def in_pool(
 ) -> Iterator[tuple[Job, Row]]:
     """Do the jobs in processes of one thread each, and give those that succeed, each when it is done.
 
-    One that fails is said on stderr, and the others go on; the same command tries it again.
+    One that the library refuses is said on stderr, and the others go on; when a process dies, those that are not done
+    are lost with it. The same command tries them again.
 
     Args:
         jobs_each: jobs that a process does before a new one takes its place; None for no end.

@@ -189,6 +189,7 @@ def test_a_dry_run_scores_a_few_molecules_and_writes_nothing(folder: Path, capsy
     said = capsys.readouterr().out
     assert [line.split()[-1] for line in said.splitlines() if smiles[0] in line or "CCO" in line] == [smiles[0], "CCO"]
     assert "fat" in said
+    assert "no: fat" in said
     assert "molecules that a run begins with: 4\n" in said
     assert "600 calls of the oracle take about 0:0" in said
     assert sorted(p.name for p in folder.iterdir()) == ["search.toml"]

@@ -157,7 +157,7 @@ def optimise(
     fresh: Fresh = False,
     seed: OtherSeed = None,
     budget: Annotated[int | None, typer.Option(help="oracle calls  [default: that of the config]", min=1)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="score three molecules, and write nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="score three molecules, and begin no run")] = False,
     device: OtherDevice = None,
     sets: Sets = None,
 ) -> None:
@@ -284,7 +284,7 @@ def oracles(part: Annotated[str, typer.Argument(help="show only what contains th
 @app.command()
 def score(
     oracle: Annotated[str, typer.Argument(help="a name (see: molvae oracles), or a TOML file with an [oracle]")],
-    source: Annotated[Path, typer.Argument(help=".csv, .tsv or .smi file, plain or .gz")],
+    source: Annotated[Path, typer.Argument(help=".smi, .csv, .tsv or .parquet file, plain or .gz")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the .csv, .tsv or .parquet to write")],
     column: Column = None,
     parameters: Annotated[list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="of the oracle")] = None,

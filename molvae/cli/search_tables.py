@@ -13,6 +13,7 @@ from molvae.search.ledger import Record
 from molvae.search.outputs import similarities_of
 from molvae.search.plan import Plan
 from molvae.search.result import SearchResult
+from molvae.search.run import WARNINGS
 
 LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
 
@@ -25,6 +26,7 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
         about = f"{metrics['front']} on the front, hypervolume {metrics['hypervolume']:.4f}"
         if metrics["reference"]:
             about += f" above ({', '.join(f'{v:.4g}' for v in metrics['reference'])})"
+        about += ", "
     else:
         best = result.best_records(10)
         near = similarities_of([r.smiles for r in best], spec.search.constraints)
@@ -33,8 +35,10 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
             for i, r in enumerate(best)
         ]
         print_table(("rank", "score", *near, "call", "proposed by", "molecule"), rows)
-        about = f"AUC top-10 {result.auc_top(10, spec.search.budget):.4f}"
-    print(f"{_counts(metrics)}, {about}, seed {spec.seed}, run: {run_dir}")
+        about = f"AUC top-10 {metrics['auc_top10']:.4f}, " if "auc_top10" in metrics else ""
+    print(f"{_counts(metrics)}, {about}seed {spec.seed}, run: {run_dir}")
+    if metrics["failed"]:
+        print(f"why molecules failed: {run_dir / WARNINGS}")
     if result.reason == "no new molecules":
         demands = " that meets the constraints" if spec.search.constraints else ""
         print(f"ended after {metrics['calls']:,} of {metrics['budget']:,} calls: no new molecule{demands} was found")
@@ -42,14 +46,18 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
 
 def print_rehearsal(planned: Plan, records: list[Record], spec: OptimiseConfig) -> None:
     """What a few molecules scored, and what a run would do."""
-    rows = [
-        (*r.scores, *r.outcomes.values(), "yes" if r.feasible else "no", round(r.seconds, 3), r.smiles) for r in records
-    ]
+    rows = [(*r.scores, *r.outcomes.values(), _verdict(r), round(r.seconds, 3), r.smiles) for r in records]
     print_table((*planned.oracle.objectives, *records[0].outcomes, "feasible", "seconds", "molecule"), rows)
     calls, seconds = spec.search.budget, sum(r.seconds for r in records) / len(records)
     known = f", {len(planned.measured.smiles):,} measured ones" if planned.measured else ""
-    print(f"dry run: nothing was written; molecules that a run begins with: {len(planned.start):,}{known}")
-    print(f"{calls:,} calls of the oracle take about {clock(seconds * calls / spec.search.workers)}")
+    print(f"dry run: no run was begun; molecules that a run begins with: {len(planned.start):,}{known}")
+    print(f"{calls:,} calls of the oracle take about {clock(seconds * calls / spec.search.workers)}; proposals: on top")
+
+
+def _verdict(record: Record) -> str:
+    """Whether a molecule is feasible and, if not, which constraints it breaks."""
+    broken = [name for name, amount in record.constraints.items() if amount > 0]
+    return f"no: {', '.join(broken)}" if broken else "yes"
 
 
 def _counts(metrics: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ def template_paths() -> dict[str, Path]:
 def write_template(name: str, path: Path) -> str:
     """Write a copy of the shipped config `name` to `path` and return the command for it; no file is ever replaced.
 
+    The copy speaks of itself by its new name.
+
     Raises:
         ConfigError: no such config, or `path` exists.
     """
@@ -39,6 +41,7 @@ def write_template(name: str, path: Path) -> str:
     if path.suffix != ".toml":
         raise ConfigError(f"{path}: configs are TOML files; give a name that ends in .toml")
     text = templates[name].read_text(encoding="utf-8")
+    text = text.replace(f"configs/{name}.toml", str(path)).replace(f"runs/{Path(name).name}/", f"runs/{path.stem}/")
     write_text(path, text)
     sections = tomllib.loads(text)
     if "methods" in sections:  # results of its own, so that a changed study never replaces the published rows

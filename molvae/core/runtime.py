@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import logging
 import os
 import platform
 import re
@@ -128,8 +129,24 @@ class Progress(ABC):
 
 
 @contextmanager
+def warnings_in(file: Path) -> Iterator[None]:
+    """Write the package's warnings to a file as well, which is made with the first of them and appended to."""
+    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("molvae")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
 def progress(total: int | None, description: str, unit: str = "items", done: int = 0) -> Iterator[Progress]:
-    """Show progress on stderr: a bar on a terminal, else a plain line about every ten seconds.
+    """Show progress on stderr: a bar on a terminal, else a plain line about every ten seconds; nothing where the
+    package's messages are not wanted either (`--quiet`).
 
     Args:
         total: units of work in all, if known.
@@ -137,6 +154,9 @@ def progress(total: int | None, description: str, unit: str = "items", done: int
         unit: what is counted, in the plural.
         done: units done before, by a run that is resumed; they do not count for the speed.
     """
+    if logging.getLogger("molvae").level > logging.INFO:
+        yield SilentProgress()
+        return
     if not sys.stderr.isatty():
         plain = PlainProgress(total, description, unit, done)
         yield plain
@@ -149,6 +169,13 @@ def progress(total: int | None, description: str, unit: str = "items", done: int
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     with RichProgress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         yield TerminalProgress(bars, bars.add_task(description, total=total, completed=done, note=unit), unit)
+
+
+class SilentProgress(Progress):
+    """Shows nothing."""
+
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        pass
 
 
 class TerminalProgress(Progress):

@@ -80,9 +80,10 @@ def still_to_do(ledger: Ledger, in_order: bool) -> Callable[[Task], bool]:
     """Whether a task from before a run was interrupted is to be done now.
 
     In order, what was proposed since the last record is proposed again, so that the search knows what it noted then.
+    Without a record nothing is: all of it is proposed again, and the tasks may be those of another search.
     """
     known, last = {r.smiles for r in ledger.records}, len(ledger) - int(in_order)
-    return lambda task: task.smiles not in known and task.told <= last
+    return lambda task: bool(known) and task.smiles not in known and task.told <= last
 
 
 class _Desk:

@@ -291,9 +291,8 @@ class _Pool:
         for _ in range(min(n, len(self.candidates))):
             scorer = draw() if picked else first
             scores = scorer(replace(belief, std=np.sqrt(variance)))
-            scores[picked] = -np.inf
-            ranked = (int(j) for j in np.argsort(-scores, kind="stable")[: len(scores) - len(picked)])
-            i = next((j for j in ranked if spread.admits(self.candidates[j].smiles)), -1)
+            ranked = (int(j) for j in np.argsort(-scores, kind="stable"))
+            i = next((j for j in ranked if j not in picked and spread.admits(self.candidates[j].smiles)), -1)
             if i < 0:
                 break
             spread.take(self.candidates[i].smiles)

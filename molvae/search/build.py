@@ -18,7 +18,7 @@ from molvae.search.latent import LatentModel
 from molvae.search.lead import LEAD_STREAM, neighbourhood
 from molvae.search.library import Library
 from molvae.search.measured import Measurements
-from molvae.search.methods import MethodSpec, Setting
+from molvae.search.methods import MethodSpec, OptunaSpec, Setting
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import Outcomes
 
@@ -73,6 +73,11 @@ def build_search(
         )
     outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
     accept = acceptance(spec, constraints)
+    if isinstance(method, OptunaSpec) and spec.in_flight is not None:
+        raise ConfigError(
+            "search.in_flight: a sampler of Optuna does not go on as it was after a stop while molecules are on their "
+            "way; leave it out, or take another method"
+        )
     n_measured = 0 if measured is None else len(measured.smiles)
     search = method.build(Setting(model, seed, start, accept, outcomes, n_measured))
     if isinstance(search, BayesianSearch) and not (

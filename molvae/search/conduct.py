@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from molvae.core.errors import OracleError
 from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import SearchSpec
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import is_hopeless, run_search
+from molvae.search.loop import FAILURES, is_hopeless, run_search
 from molvae.search.plan import Plan
 from molvae.search.result import SearchResult
 from molvae.workers.crew import Crew
 from molvae.workers.local import LocalCrew, isolated
+
+GIVEN_UP = "oracle given up"
 
 
 def conduct(
@@ -30,19 +34,40 @@ def conduct(
         on_batch: called with the records of each finished batch.
         crew: opens the workers, if `spec` asks for any.
     """
-    known = len(ledger)
+    known, given_up = len(ledger), False
+
+    def over() -> bool:
+        nonlocal given_up
+        given_up = given_up or is_hopeless(ledger.records[known:])
+        return given_up or stopped()
+
     how: dict[str, Any] = {
         "budget": spec.budget,
         "batch_size": spec.batch_size,
         "constraints": planned.rules.filters,
         "windows": planned.rules.windows,
         "on_batch": on_batch,
-        "stopped": lambda: stopped() or is_hopeless(ledger.records[known:]),
+        "stopped": over,
     }
-    if not spec.with_crew:
-        return run_search(planned.search, planned.told, ledger, batch_growth=spec.batch_growth, **how)
-    with crew() as workers:
-        return run_with_crew(planned.search, workers, ledger, **how)
+    if spec.with_crew:
+        with crew() as workers:
+            result = run_with_crew(planned.search, workers, ledger, **how)
+    else:
+        result = run_search(planned.search, planned.told, ledger, batch_growth=spec.batch_growth, **how)
+    return replace(result, reason=GIVEN_UP) if given_up and result.reason == "stopped" else result
+
+
+def refuse_given_up(result: SearchResult) -> None:
+    """Make sure that the search did not end for want of an oracle that works.
+
+    Raises:
+        OracleError: it did.
+    """
+    if result.reason == GIVEN_UP:
+        raise OracleError(
+            f"the oracle could score none of {FAILURES} molecules or more and was given up; its messages say why, and "
+            "the same search goes on from there"
+        )
 
 
 def local_crew(planned: Plan, spec: SearchSpec, ledger: Ledger, file: Path | None) -> Crew:

@@ -92,7 +92,11 @@ class SearchSpec(Spec):
 
 
 class OptimiseConfig(Spec):
-    """A search. A run that is resumed must have the same config, but for budget, pictures, select, device, workers."""
+    """A search.
+
+    A run that is resumed must have the same config, but for device and, of `search`, budget, pictures, select, workers,
+    ahead, timeout_seconds and distributed.
+    """
 
     schema_version: Literal[1] = 1
     seed: int = Field(0, ge=0, lt=2**32)

@@ -73,7 +73,8 @@ def log_feasibility(posterior: OutcomesPosterior, outcomes: Outcomes) -> Array:
 
 
 def log_between(a: Array, b: Array) -> Array:
-    """log(Phi(b) - Phi(a)) for a <= b, accurate in both tails.
+    """log(Phi(b) - Phi(a)) for a <= b, accurate in both tails; of a window of one value, a = b, the log density there
+    above that of the mean, or no molecule would be likelier than another.
 
     Where a > 0 the two are near 1, and the same is taken from the other side: Phi(-a) - Phi(-b).
     """
@@ -81,7 +82,8 @@ def log_between(a: Array, b: Array) -> Array:
     a, b = np.where(flip, -b, a), np.where(flip, -a, b)
     upper, lower = log_ndtr(b), log_ndtr(a)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(lower == -np.inf, upper, upper + log1p(-np.exp(lower - upper)))
+        between = np.where(lower == -np.inf, upper, upper + log1p(-np.exp(lower - upper)))
+    return np.where(a == b, -(a**2) / 2, between)
 
 
 def log_positive(x: Array) -> Array:

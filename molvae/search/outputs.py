@@ -83,7 +83,8 @@ def metrics_of(
     objectives: Sequence[str] = ("value",),
     reference: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Figures of `metrics.json`; scores in the oracle's unit, `auc_top*` as PMO defines it over the budget.
+    """Figures of `metrics.json`; scores in the oracle's unit, `auc_top*` as PMO defines it over the budget, but not
+    where a score is below 0.
 
     Of several objectives: size of the front, its hypervolume above the reference point, and that point.
     """
@@ -105,7 +106,7 @@ def metrics_of(
         **counts,
         "best": best[0] if best else None,
         **means,
-        **{f"auc_top{k}": result.auc_top(k, budget) for k in (1, 10, 100)},
+        **({f"auc_top{k}": result.auc_top(k, budget) for k in (1, 10, 100)} if result.has_auc else {}),
         **ended,
     }
 

@@ -13,12 +13,11 @@ from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import StopFlag, fingerprint, progress
 from molvae.oracles.oracle import Oracle
 from molvae.search.build import load_model
-from molvae.search.conduct import conduct, local_crew
+from molvae.search.conduct import conduct, local_crew, refuse_given_up
 from molvae.search.config import SearchSpec
 from molvae.search.constraints import ConstraintSpec
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Ledger
-from molvae.search.loop import require_a_score
 from molvae.search.measured import measurements
 from molvae.search.methods import MethodSpec
 from molvae.search.plan import Plan, plan
@@ -91,8 +90,7 @@ def optimise(
 
 def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) -> SearchResult:
     """The search, which Ctrl-C ends early."""
-    known = len(record)
-    with StopFlag(signal.SIGINT) as flag, progress(spec.budget, "search", "calls", done=known) as bar:
+    with StopFlag(signal.SIGINT) as flag, progress(spec.budget, "search", "calls", done=len(record)) as bar:
         result = conduct(
             planned,
             spec,
@@ -101,8 +99,7 @@ def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) 
             stopped=lambda: flag.stopped,
             crew=lambda: local_crew(planned, spec, record, pending),
         )
-    if result.reason == "stopped" and not flag.stopped:
-        require_a_score(result.records[known:])
+    refuse_given_up(result)
     return result
 
 

@@ -25,7 +25,7 @@ class SearchResult:
 
     Attributes:
         records: every distinct molecule scored, in call order.
-        reason: why the search ended: "budget", "no new molecules" or "stopped".
+        reason: why the search ended: "budget", "no new molecules", "stopped" or "oracle given up".
         objectives: their names.
     """
 
@@ -149,6 +149,11 @@ class SearchResult:
     def diverse_records(self, k: int = 10, distance: float = 0.6) -> list[Record]:
         """The records of `diverse`."""
         return select(self.best_records(len(self.records)), k, distance)
+
+    @property
+    def has_auc(self) -> bool:
+        """Whether `auc_top` means anything: it counts failures as 0, which is to be the worst of scores."""
+        return not (self.values < 0).any()
 
     def auc_top(self, k: int = 10, budget: int | None = None) -> float:
         """PMO's area under the top-k curve (see `metrics.auc_top`) of one objective; the budget defaults to the calls.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +14,15 @@ import rdkit
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
-from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, write_manifest
+from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, warnings_in, write_manifest
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
-from molvae.search.conduct import conduct, local_crew
+from molvae.search.conduct import conduct, local_crew, refuse_given_up
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
 from molvae.search.latent import LatentSpace
-from molvae.search.ledger import Ledger, Record
+from molvae.search.ledger import ARTIFACTS, Ledger, Record
 from molvae.search.loop import require_a_score
 from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
@@ -37,6 +38,7 @@ JOURNAL = "journal.log"
 EVENTS = "events.jsonl"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
+WARNINGS = "warnings.log"  # why molecules could not be scored, and whatever else was worth a warning
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -47,22 +49,23 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
 
     Raises:
         ConfigError: the directory holds a run of another config, or is in use.
-        OracleError: the oracle could score no molecule at all.
+        OracleError: the oracle could score no molecule at all, or has been given up.
         Interrupted: stopped by a signal; what was found so far is written.
     """
     run_dir = Path(run_dir)
-    with exclusive(run_dir), StopFlag() as flag, config.oracle.build() as oracle:
-        if fresh:
-            for name in (JOURNAL, PENDING, EVENTS):
-                (run_dir / name).unlink(missing_ok=True)
+    began = time.perf_counter()
+    with exclusive(run_dir), warnings_in(run_dir / WARNINGS), StopFlag() as flag, config.oracle.build() as oracle:
         if config.search.data is not None:  # its SHA-256 becomes part of the config, so that a changed file is noticed
             pinned = config.search.model_copy(update={"data": config.search.data.pinned()})
             config = config.model_copy(update={"search": pinned})
-        _check_same(config, run_dir)
-        began, before = time.perf_counter(), seconds_before(run_dir)
+        if not fresh:
+            _check_same(config, run_dir)
         spec = config.search
         planned = plan_of(config, oracle)
         inputs = _inputs(config, planned.model is not None)
+        if fresh:  # only now that a new search is sure to be possible
+            _forget(run_dir)
+        before = seconds_before(run_dir)
         ledger = _ledger(config, run_dir, oracle, inputs)
         dump_config(config, run_dir / "config.resolved.toml")
         known, spent = len(ledger), sum(r.seconds for r in ledger.records)
@@ -76,12 +79,20 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 stopped=lambda: flag.stopped,
                 crew=lambda: _crew(config, run_dir, planned, ledger, fresh, flag),
             )
-        seconds = before + time.perf_counter() - began
-        _write_outputs(config, run_dir, result, planned, seconds, inputs)
-    if flag.stopped and result.reason == "stopped":
+            seconds = before + time.perf_counter() - began
+            _write_outputs(config, run_dir, result, planned, seconds, inputs)  # the oracle tells components: still open
+    refuse_given_up(result)
+    if result.reason == "stopped":
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     require_a_score(result.records)
     return result
+
+
+def _forget(run_dir: Path) -> None:
+    """Remove what an earlier search left that a new one would go on with, or mix with its own."""
+    for name in (JOURNAL, PENDING, EVENTS):
+        (run_dir / name).unlink(missing_ok=True)
+    shutil.rmtree(run_dir / ARTIFACTS, ignore_errors=True)
 
 
 def _ledger(config: OptimiseConfig, run_dir: Path, oracle: Oracle, inputs: dict[str, Path]) -> Ledger:

@@ -44,7 +44,7 @@ Scaling = Literal["none", "range", "standard"]
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)
 FEWEST = 20  # molecules known before a weight is chosen
 DENSE_ROWS = 128  # fingerprints written out at once
-LARGEST_SCORE = 1e100  # beyond it, differences and squares of scores overflow
+LARGEST_SCORE = 1e100  # beyond it, differences and squares of scores overflow; ranges below its inverse are constants
 
 
 def tanimoto(a: sparse.csr_matrix, b: sparse.csr_matrix) -> Array:
@@ -296,9 +296,10 @@ def units(scores: Array, scaling: Scaling) -> tuple[float, float]:
     if scaling == "none" or not len(scores):
         return 0.0, 1.0
     if scaling == "range":
-        low, high = float(scores.min()), float(scores.max())
-        return low, (high - low) or 1.0
-    return float(scores.mean()), float(scores.std()) or 1.0
+        offset, scale = float(scores.min()), float(np.ptp(scores))
+    else:
+        offset, scale = float(scores.mean()), float(scores.std())
+    return offset, scale if scale > 1 / LARGEST_SCORE else 1.0  # the square of a smaller one is 0
 
 
 def leave_one_out_error(covariance: Array, y: Array) -> float:

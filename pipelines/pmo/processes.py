@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from molvae.core.errors import MolvaeError
+from molvae.core.errors import ConfigError, MolvaeError
 from molvae.data.workers import follow_parent
 
 Job = TypeVar("Job")
@@ -34,6 +34,8 @@ def in_processes(
     Args:
         work: has to be importable (a module's function, or a partial of one), as its results have to be picklable.
     """
+    if at_once < 1:
+        raise ConfigError(f"expected at least one process, got {at_once}")
     waiting, running = deque(jobs), dict[Connection, tuple[Any, Job]]()
     try:
         while waiting or running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,7 +18,16 @@ import torch
 from molvae.core import runtime
 from molvae.core.errors import DataError, DeviceError
 from molvae.core.files import sha256_file
-from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, usable_cpus, versions, write_manifest
+from molvae.core.runtime import (
+    StopFlag,
+    fingerprint,
+    pick_device,
+    progress,
+    usable_cpus,
+    versions,
+    warnings_in,
+    write_manifest,
+)
 
 
 def test_versions_are_those_of_the_installed_packages() -> None:
@@ -212,3 +222,23 @@ def test_fingerprint_of_directories(tmp_path: Path) -> None:
     assert fingerprint(tmp_path) != before
     (tmp_path / "model.json").write_text("{}")
     assert fingerprint(tmp_path) == sha256_file(tmp_path / "model.json")
+
+
+def test_quiet_work_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(runtime, "LOG_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(logging.getLogger("molvae"), "level", logging.WARNING)
+    with progress(3, "working") as bar:
+        bar.advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_are_kept_in_a_file_that_is_made_for_the_first(tmp_path: Path) -> None:
+    file, log = tmp_path / "warnings.log", logging.getLogger("molvae.oracles")
+    with warnings_in(file):
+        log.info("all is well")
+    assert not file.exists()
+    for text in ("one", "another"):
+        with warnings_in(file):
+            log.warning(text)
+    log.warning("after the end")
+    assert [line.split(" ", 2)[2] for line in file.read_text().splitlines()] == ["one", "another"]

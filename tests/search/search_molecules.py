@@ -1,6 +1,17 @@
-"""A handful of molecules, as canonical SMILES, and a method that needs no model and little time."""
+"""A handful of molecules, as canonical SMILES, a method that needs no model and little time, and a search of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from molvae.chem.molecules import canonical
+from molvae.core.config import parse_config
+from molvae.oracles.oracle import Oracle
+from molvae.search.config import OptimiseConfig
 from molvae.search.methods import BayesianSpec, InnerSpec
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
@@ -15,3 +26,29 @@ MOLECULES = [
 METHOD = BayesianSpec(
     inner=InnerSpec(generations=2, candidates=8, reserve=20), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
+
+
+class Counting(Oracle):
+    """Scores by a rule and remembers all calls."""
+
+    name = "counting"
+
+    def __init__(self, rule: Any) -> None:
+        self.rule, self.seen = rule, list[str]()
+
+    def __call__(self, smiles: Sequence[str]) -> np.ndarray:
+        self.seen += smiles
+        return np.array([self.rule(s) for s in smiles])
+
+
+def config(tmp_path: Path, **search: Any) -> OptimiseConfig:
+    """A structural search from a file of a few molecules."""
+    (tmp_path / "start.smi").write_text("\n".join(MOLECULES))
+    return parse_config(
+        {
+            "oracle": {"kind": "named", "name": "qed"},
+            "search": {"budget": 30, "batch_size": 5, "start": {"file": str(tmp_path / "start.smi"), "n": 8}, **search},
+            "method": METHOD.model_dump(mode="json"),
+        },
+        OptimiseConfig,
+    )

@@ -21,7 +21,7 @@ from molvae.chem.filters import PropertyWindow
 from molvae.chem.molecules import parse
 from molvae.core.config import dump_config, parse_config
 from molvae.core.errors import ConfigError, Interrupted, OracleError
-from molvae.core.files import read_json
+from molvae.core.files import read_json, write_json
 from molvae.oracles import CachedOracle, ParallelOracle, oracle
 from molvae.oracles.command import CommandOracle
 from molvae.oracles.oracle import Minimised, Oracle
@@ -34,7 +34,7 @@ from molvae.search.ledger import Ledger, Record
 from molvae.search.methods import Setting
 from molvae.search.run import run
 from molvae.search.surrogate import TanimotoGP, tanimoto
-from molvae.workers.crew import Scored
+from molvae.workers.crew import Scored, Task
 from molvae.workers.local import LocalCrew, isolated
 
 
@@ -346,3 +346,10 @@ def test_killed_and_resumed_loses_nothing(in_flight: int | None, tmp_path: Path)
 def test_workers_here_and_elsewhere_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="for this machine alone"):
         config(tmp_path, distributed={})
+
+
+def test_what_was_pending_in_another_search_is_not_scored(tmp_path: Path) -> None:
+    file = tmp_path / "pending.json"
+    write_json(file, [Task("CCO", "start", {}, 0)])
+    with LocalCrew(Slow(), 1, file=file, still=still_to_do(Ledger(), in_order=False)) as crew:
+        assert not crew.pending

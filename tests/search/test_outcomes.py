@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from scipy.stats import norm
-from search_molecules import MOLECULES
+from search_molecules import METHOD, MOLECULES
 
 from molvae.core.errors import ConfigError
 from molvae.search.acquisition import LogExpectedImprovement, UpperConfidenceBound
 from molvae.search.feasibility import Feasible, log_between, log_feasibility, log_positive
 from molvae.search.features import CountFingerprint
 from molvae.search.goals import ParetoFront
+from molvae.search.methods import Setting
 from molvae.search.outcomes import UNKNOWN, Outcomes, OutcomesGP, Window
 from molvae.search.pareto import front_mask, hypervolume, infer_reference
 from molvae.search.surrogate import TanimotoGP, Weighting
@@ -90,7 +91,7 @@ def test_probability_of_a_window_is_that_of_the_normal_distribution() -> None:
     np.testing.assert_allclose(np.exp(log_between(a, b))[:4], expected[:4], rtol=1e-12)
     assert log_between(a, b)[4] == pytest.approx(norm.logsf(37.0), rel=1e-6)  # far out, where the difference is 0
     assert log_between(a, b)[5] == pytest.approx(norm.logcdf(-37.0), rel=1e-6)
-    assert log_between(a, b)[6] == -math.inf
+    assert log_between(a, b)[6] == -12.5, "a window of one value still tells the near from the far"
 
 
 def test_feasibility_multiplies_the_acquisition(gp: OutcomesGP) -> None:
@@ -170,3 +171,11 @@ def test_covariances_are_those_of_the_weighted_kernel() -> None:
     ours, expected = gp.posterior(FINGERPRINTS), alone.posterior(FINGERPRINTS)
     np.testing.assert_allclose(ours.covariance(), expected.covariance(), atol=1e-11)
     np.testing.assert_allclose(np.diag(ours.covariance()), ours.std**2, atol=1e-9)
+
+
+def test_a_window_of_one_value_is_searched_like_any_other() -> None:
+    search = METHOD.build(Setting(start=MOLECULES[:6], outcomes=Outcomes(1, (Window(2.0, 2.0),))))
+    first = [c.smiles for c in search.ask(6)]
+    search.tell(first, [[1.0, float(i)] for i in range(6)])
+    asked = [c.smiles for c in search.ask(5)]
+    assert len(set(asked)) == 5, "none is asked for twice"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem
-from search_molecules import MOLECULES
+from search_molecules import METHOD, MOLECULES, Counting, config
 
 from molvae.chem.descriptors import sa_score
-from molvae.chem.filters import PropertyWindow
 from molvae.core.config import load_config, parse_config
-from molvae.core.errors import ConfigError, DataError, OracleError
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import append_event, exclusive, read_events, read_json
-from molvae.oracles.oracle import Oracle
 from molvae.search import optimise
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
-from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, Setting
-from molvae.search.run import EVENTS, run, seconds_before
-from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
-from molvae.search.start import StartSpec, start_molecules
-
-METHOD = BayesianSpec(
-    inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
-)
-
-
-DEAF = """
-import json, sys
-for line in sys.stdin:
-    print(json.dumps({"smiles": line.strip(), "value": None}), flush=True)
-"""
-
-
-class Counting(Oracle):
-    """Scores by a rule and remembers all calls."""
-
-    name = "counting"
-
-    def __init__(self, rule: Any) -> None:
-        self.rule, self.seen = rule, list[str]()
-
-    def __call__(self, smiles: Sequence[str]) -> np.ndarray:
-        self.seen += smiles
-        return np.array([self.rule(s) for s in smiles])
-
-
-def config(tmp_path: Path, **search: Any) -> OptimiseConfig:
-    """A structural search from a file of a few molecules."""
-    (tmp_path / "start.smi").write_text("\n".join(MOLECULES))
-    return parse_config(
-        {
-            "oracle": {"kind": "named", "name": "qed"},
-            "search": {"budget": 30, "batch_size": 5, "start": {"file": str(tmp_path / "start.smi"), "n": 8}, **search},
-            "method": METHOD.model_dump(mode="json"),
-        },
-        OptimiseConfig,
-    )
+from molvae.search.methods import EvolutionSpec, Setting
+from molvae.search.run import EVENTS, JOURNAL, run, seconds_before
 
 
 @pytest.mark.parametrize(("budget", "batch_size"), [(1, 5), (7, 3), (23, 5), (20, 40)])
@@ -108,11 +66,6 @@ def test_a_string_is_no_list_of_molecules() -> None:
         optimise("qed", 5, start="CCO", method=METHOD)
 
 
-def test_no_start_molecules_are_those_of_the_model(model: Any) -> None:
-    assert optimise("qed", 4, start=[], weights=model, method=METHOD).smiles
-    assert optimise("qed", 4.0, start=MOLECULES, method=METHOD).reason == "budget"  # type: ignore[arg-type]
-
-
 def test_a_function_has_the_time_that_the_call_gives_it() -> None:
     def hangs(smiles: str) -> float:
         time.sleep(600 if smiles == MOLECULES[0] else 0)
@@ -147,25 +100,6 @@ def test_a_ledger_goes_on_with_its_own_search_alone(tmp_path: Path) -> None:
         search()
 
 
-def test_failures_and_infinities_are_recorded_as_nan_and_the_search_goes_on() -> None:
-    odd = {MOLECULES[0]: np.nan, MOLECULES[1]: np.inf, MOLECULES[2]: -np.inf}
-    result = optimise(Counting(lambda s: odd.get(s, 1.0)), 20, start=MOLECULES[:6], method=METHOD)
-    assert np.isnan(result.values[:3]).all()
-    assert np.isfinite(result.values[3:]).all()
-    assert not {s for s, _ in result.best(20)} & set(odd)
-
-
-def test_everything_failing_still_ends() -> None:
-    result = optimise(Counting(lambda s: np.nan), 15, start=MOLECULES[:6], method=METHOD)
-    assert np.isnan(result.values).all()
-    assert result.best() == []
-
-
-def test_an_oracle_of_the_wrong_shape_is_an_error() -> None:
-    with pytest.raises(OracleError, match="expected 5 scores"):
-        optimise(Counting(lambda s: [1.0, 2.0]), 15, start=MOLECULES, batch_size=5, method=METHOD)
-
-
 def test_function_names_and_models_are_taken(model: Any) -> None:
     assert len(optimise("qed", 8, weights=model, batch_size=4).smiles) == 8
     assert len(optimise(lambda smiles: float(len(smiles)), 5, start=MOLECULES, method=METHOD).smiles) == 5
@@ -186,32 +120,6 @@ def test_batches_grow_with_what_was_scored_and_resume_as_they_were(tmp_path: Pat
     spec = grown.search.model_copy(update={"budget": 19})
     run(grown.model_copy(update={"search": spec}), tmp_path / "parts")
     assert run(grown, tmp_path / "parts").smiles[:19] == whole.smiles[:19]
-
-
-def test_constraints_mark_start_molecules_and_keep_others_out() -> None:
-    small = PropertyWindow("mw", high=160)
-    search = METHOD.build(Setting(start=MOLECULES[:8], accept=small))
-    result = run_search(search, Counting(len), Ledger(), budget=25, batch_size=5, constraints={"mw": small})
-    assert {r.feasible for r in result.records[:8]} == {True, False}
-    assert all(r.feasible for r in result.records[8:])
-    assert all(r.feasible for r in result.best_records(25))
-
-
-def test_start_molecules_come_from_the_file_or_the_model(tmp_path: Path, model: Any) -> None:
-    file = tmp_path / "start.csv"
-    file.write_text("name,smiles\na,OCC\nb,CCO\nc,broken(\nd,CCN\ne,CCN.Cl\n")
-    assert set(start_molecules(StartSpec(file=file, n=9), None, 0)) == {"CCO", "CCN"}
-    assert len(start_molecules(StartSpec(file=file, n=1), None, 0)) == 1
-    assert start_molecules(StartSpec(n=4), model, 0) == start_molecules(StartSpec(n=4), model, 0)
-    with pytest.raises(ConfigError, match=r"search.start.smiles.1: 'CCO.Cl' has several fragments"):
-        start_molecules(StartSpec(smiles=("CCO", "CCO.Cl")), None, 0)
-    with pytest.raises(ConfigError, match="'broken' is not a valid SMILES"):
-        optimise("qed", 5, start=["CCO", "broken"], method=METHOD)
-    with pytest.raises(ConfigError, match="search.start.file"):
-        start_molecules(StartSpec(), None, 0)
-    file.write_text("smiles\nbroken(\n")
-    with pytest.raises(DataError, match="no valid molecule"):
-        start_molecules(StartSpec(file=file), None, 0)
 
 
 def test_a_run_leaves_all_it_should(tmp_path: Path) -> None:
@@ -241,17 +149,6 @@ def test_a_run_does_not_go_on_with_other_molecules_than_it_began_with(tmp_path: 
     with pytest.raises(DataError, match="contents of the files"):
         run(spec, tmp_path / "run")
     assert len(run(spec, tmp_path / "run", fresh=True).smiles) == 5
-
-
-def test_an_oracle_that_scores_nothing_is_given_up(tmp_path: Path) -> None:
-    deaf = {"kind": "command", "command": [sys.executable, "-c", DEAF]}
-    spec = parse_config({**config(tmp_path, budget=1000).model_dump(mode="json"), "oracle": deaf}, OptimiseConfig)
-    with pytest.raises(OracleError, match="could score none of 3[0-9] molecules"):
-        run(spec, tmp_path / "run")
-    failed = read_json(tmp_path / "run" / "metrics.json")["failed"]
-    with pytest.raises(OracleError, match="could score none"):
-        run(spec, tmp_path / "run")
-    assert read_json(tmp_path / "run" / "metrics.json")["failed"] >= failed + 30, "a mended oracle is asked again"
 
 
 def test_a_budget_below_what_was_spent_changes_nothing(tmp_path: Path) -> None:
@@ -341,7 +238,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from molvae.core.config import load_config
-from molvae.search.run import EVENTS, run, seconds_before
+from molvae.search.run import EVENTS, JOURNAL, run, seconds_before
 from molvae.search.config import OptimiseConfig
 run(load_config(Path(sys.argv[1]), OptimiseConfig), sys.argv[2])
 """
@@ -391,15 +288,20 @@ def test_interrupted_run_writes_what_it_has_and_says_130(tmp_path: Path) -> None
     assert Interrupted.exit_code == 130
 
 
-def test_sampled_start_molecules_meet_the_constraints(model: Any) -> None:
-    window = PropertyWindow("mw", high=120)
-    found = start_molecules(StartSpec(n=4), model, 0, window)
-    assert found
-    assert all(window(Chem.MolFromSmiles(smiles)) for smiles in found)
-    asked: list[str] = []
-    bound = {"kind": "window", "name": "mw", "high": 120}
-    optimise(Counting(lambda s: asked.append(s) or 1.0), 8, weights=model, constraints=[bound])  # type: ignore[func-returns-value]
-    assert asked
-    assert all(window(Chem.MolFromSmiles(smiles)) for smiles in asked)
-    with pytest.raises(ConfigError, match="no sample of the model meets the constraints"):
-        optimise("qed", 8, weights=model, constraints=[{"kind": "window", "name": "mw", "high": 1}])
+def test_a_new_search_that_is_impossible_leaves_the_old_one(tmp_path: Path) -> None:
+    run(config(tmp_path, budget=5), tmp_path / "run")
+    before = (tmp_path / "run" / JOURNAL).read_bytes()
+    with pytest.raises(DataError, match="no such file"):
+        run(config(tmp_path, budget=5, start={"file": "nowhere.csv"}), tmp_path / "run", fresh=True)
+    assert (tmp_path / "run" / JOURNAL).read_bytes() == before
+
+
+def test_a_score_below_zero_has_no_area(tmp_path: Path) -> None:
+    spec = config(tmp_path, budget=6)
+    negative = parse_config(
+        {**spec.model_dump(mode="json"), "oracle": {"kind": "named", "name": "sa", "direction": "minimise"}},
+        OptimiseConfig,
+    )
+    assert not run(negative, tmp_path / "negative").has_auc
+    assert "auc_top10" not in read_json(tmp_path / "negative" / "metrics.json")
+    assert "auc_top10" in (run(spec, tmp_path / "run") and read_json(tmp_path / "run" / "metrics.json"))

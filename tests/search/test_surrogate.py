@@ -245,3 +245,10 @@ def test_beliefs_leave_no_trace() -> None:
     for gp in (never, once):
         gp.adapt()
     np.testing.assert_array_equal(never.posterior(codes).mean, once.posterior(codes).mean)
+
+
+def test_a_range_whose_square_is_nothing_counts_as_constant() -> None:
+    gp = TanimotoGP()
+    gp.append(X[:3], np.array([0.0, 1e-170, 0.0]))
+    assert np.isfinite(gp.posterior(X).mean).all()
+    assert units(np.array([0.0, 1e-90]), "range") == (0.0, 1e-90)
