@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from molvae.model.vae import SequenceVAE
     from molvae.oracles import oracle
     from molvae.oracles.oracle import Oracle
-    from molvae.search import optimise
+    from molvae.search import optimise, propose
     from molvae.tokens.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __all__ = [
     "load",
     "optimise",
     "oracle",
+    "propose",
 ]
 
 _HOMES = {
@@ -48,6 +49,7 @@ _HOMES = {
     "load": "molvae.generation",
     "optimise": "molvae.search",
     "oracle": "molvae.oracles",
+    "propose": "molvae.search",
 }
 
 

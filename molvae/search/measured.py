@@ -130,8 +130,9 @@ def measurements(data: Any, source: str = "data") -> Measurements:
     """Measurements out of Python objects; larger values are better.
 
     Args:
-        data: pairs (SMILES, value) or triples (SMILES, value, standard deviation of the measurement); a mapping from
-            SMILES to value; a DataFrame with the columns smiles, value and, if wanted, noise; or `Measurements`.
+        data: pairs (SMILES, value) or triples (SMILES, value, standard deviation of the measurement); a mapping or a
+            Series from SMILES to value; a DataFrame with the columns smiles, value and, if wanted, noise; or
+            `Measurements`.
 
     Raises:
         DataError: it is none of these, or nothing in it can be used.
@@ -142,7 +143,7 @@ def measurements(data: Any, source: str = "data") -> Measurements:
         raise DataError(
             f"{source}: expected pairs (SMILES, value), a mapping or a DataFrame, got {type(data).__name__}"
         )
-    entries: Iterable[Any] = data.items() if isinstance(data, Mapping) else data
+    entries: Iterable[Any] = data.items() if isinstance(data, Mapping | pd.Series) else data
     if isinstance(data, pd.DataFrame):
         if missing := [name for name in ("smiles", "value") if name not in data]:
             raise DataError(f"{source}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, data))}")

@@ -1,4 +1,4 @@
-"""A search as one call of Python."""
+"""A search as one call of Python, or one call for each round of a laboratory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from molvae.core.config import Spec, parse_config
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import StopFlag, fingerprint, progress
-from molvae.oracles.oracle import Oracle
+from molvae.oracles.oracle import FloatArray, Oracle
+from molvae.search.ask_tell import distinct
 from molvae.search.build import load_model
 from molvae.search.conduct import conduct, local_crew, refuse_given_up
 from molvae.search.config import SearchSpec
@@ -53,7 +54,9 @@ def optimise(
     Other settings are those of `configs/search/default.toml`, but for its fewer candidates beyond 1,500 calls.
 
     Args:
-        oracle: an `Oracle`, the name of one, or a Python function (see `molvae.oracle`); larger is better.
+        oracle: an `Oracle`, the name of one, or a Python function; larger is better, and what `molvae.oracle` builds
+            turns the sign (`direction="minimise"`) or tells several objectives. A function runs in a process of its
+            own, where variables that it changes are not those here.
         budget: oracle calls: distinct canonical molecules scored.
         weights: name of shipped weights, a model directory, or a loaded model.
         seed: of all randomness.
@@ -86,6 +89,52 @@ def optimise(
     about.append(_contents(weights) if planned.model is not None else None)
     with _opened(ledger, scorer.objectives, sha256_text(repr(about))) as record:
         return _run(planned, spec, record, None if ledger is None else Path(f"{ledger}.pending.json"))
+
+
+def propose(
+    data: Any,
+    n: int = 10,
+    weights: str | Path | LatentModel = "zinc250k",
+    seed: int = 0,
+    *,
+    pending: Sequence[str] = (),
+    min_distance: float = 0.0,
+    largest: int = 60,
+    hardest: float = 4.5,
+    method: MethodSpec | dict[str, Any] | str = "bayesian",
+    constraints: Sequence[ConstraintSpec | dict[str, Any]] = (),
+    device: str = "auto",
+) -> list[str]:
+    """The molecules to measure next, where the oracle is a laboratory: add what came out to `data`, and call again.
+
+    The same call has the same answer; fewer than `n` where no more can be found.
+
+    Args:
+        data: what was measured, larger values being better; see `measured.measurements`.
+        n: how many.
+        pending: molecules that are being made or measured; they are not proposed again, and count as what is expected
+            of them, so that others are proposed than those like them.
+        min_distance: least Tanimoto distance (ECFP4) between those proposed, and to what is pending.
+        others: see `optimise`.
+
+    Raises:
+        ConfigError: an argument has an impossible value.
+        DataError: nothing in `data` can be used.
+    """
+    measured = measurements(data)
+    bounds = {"batch_size": n, "min_distance": min_distance, "largest": largest, "hardest": hardest}
+    spec, chosen = _settings(method, None, **bounds, constraints=constraints)
+    planned = plan(chosen, spec, _Laboratory(), seed, lambda: _model(weights, device), measured)
+    return [candidate.smiles for candidate in planned.search.ask(n, distinct(pending))]
+
+
+class _Laboratory(Oracle):
+    """Stands for whoever measures; it is not called."""
+
+    name = "laboratory"
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        raise NotImplementedError("a laboratory answers through `data`")
 
 
 def _run(planned: Plan, spec: SearchSpec, record: Ledger, pending: Path | None) -> SearchResult:

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 from search_molecules import MOLECULES
 
+from molvae.chem.filters import PropertyWindow
+from molvae.chem.molecules import canonical
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json, sha256_file
 from molvae.oracles.oracle import Oracle
-from molvae.search import optimise
+from molvae.search import optimise, propose
 from molvae.search.config import OptimiseConfig
 from molvae.search.measured import DataSpec, measurements, read_measurements
 from molvae.search.methods import BayesianSpec, InnerSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
@@ -209,3 +212,20 @@ def test_a_run_on_data_is_recorded_resumed_and_refuses_a_changed_file(tmp_path: 
         run(config(tmp_path), tmp_path / "parts")
     with pytest.raises(ConfigError, match="the file was changed"):
         run(resolved, tmp_path / "third")
+
+
+def test_a_laboratory_is_told_what_to_measure_next() -> None:
+    data = {smiles: float(len(smiles)) for smiles in MOLECULES}
+    first = propose(data, 4, method=METHOD)
+    assert first == propose(pd.Series(data), 4, method=METHOD), "the same data, the same molecules"
+    assert len({canonical(s) for s in first} - set(MOLECULES)) == 4
+    others = propose(data, 4, method=METHOD, pending=first)
+    assert len(others) == 4
+    assert not set(others) & set(first)
+    light = propose(data, 4, method=METHOD, constraints=[{"kind": "window", "name": "mw", "high": 150}])
+    assert light
+    assert all(PropertyWindow("mw", high=150)(Chem.MolFromSmiles(s)) for s in light)
+    with pytest.raises(DataError, match="no usable measurement"):
+        propose({"broken(": 1.0})
+    with pytest.raises(ConfigError, match="batch_size"):
+        propose(data, 0, method=METHOD)
