@@ -23,15 +23,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, pstdev
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator
 from rdkit import Chem, RDConfig
 from rdkit.Chem import Crippen, Descriptors, rdMolDescriptors
 
 from molvae.chem.crippen import logp
 from molvae.chem.fingerprints import generator
 from molvae.chem.qed import qed
-from molvae.core.config import did_you_mean
+from molvae.core.config import did_you_mean, in_any_case
 from molvae.core.errors import DataError
 
 
@@ -283,11 +284,33 @@ STEREO_DESCRIPTORS = frozenset({"sa", *PENALISED_LOGP})  # those that look at st
 
 
 def known_descriptor(name: str) -> str:
-    """A name, checked.
+    """A name, checked; one in another case as `DESCRIPTORS` has it.
 
     Raises:
         ValueError: there is no such descriptor.
     """
-    if name not in DESCRIPTORS:
+    known = in_any_case(name, DESCRIPTORS)
+    if known is None:
         raise ValueError(f"unknown property {name!r}{did_you_mean(name, list(DESCRIPTORS))}")
-    return name
+    return known
+
+
+@cache
+def _elements() -> tuple[str, ...]:
+    table = Chem.GetPeriodicTable()
+    return tuple(table.GetElementSymbol(number) for number in range(1, table.GetMaxAtomicNumber() + 1))
+
+
+def known_element(symbol: str) -> str:
+    """The symbol of an element, checked; its case matters, as in SMILES ("Co" is cobalt, "CO" is two atoms).
+
+    Raises:
+        ValueError: there is no such element.
+    """
+    if symbol not in _elements():
+        raise ValueError(f"unknown element {symbol!r}{did_you_mean(symbol, _elements())}")
+    return symbol
+
+
+DescriptorName = Annotated[str, AfterValidator(known_descriptor)]
+ElementSymbol = Annotated[str, AfterValidator(known_element)]

@@ -19,7 +19,7 @@ from typing import final
 from rdkit import Chem, DataStructs
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.descriptors import DESCRIPTORS
+from molvae.chem.descriptors import DESCRIPTORS, known_descriptor
 from molvae.chem.fingerprints import FingerprintKind, fingerprint, generator, similarity_to
 from molvae.chem.molecules import parse
 from molvae.core.config import did_you_mean
@@ -88,18 +88,17 @@ class CatalogueFilter(Filter):
 @final
 @dataclass(frozen=True)
 class PropertyWindow(Filter):
-    """A descriptor within [low, high], in the descriptor's own unit; None leaves an end open."""
+    """A descriptor, named in any case, within [low, high], in its own unit; None leaves an end open."""
 
     name: str
     low: float | None = None
     high: float | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in DESCRIPTORS:
-            raise ConfigError(
-                f"unknown property {self.name!r}{did_you_mean(self.name, list(DESCRIPTORS))} "
-                f"(choices: {', '.join(DESCRIPTORS)})"
-            )
+        try:
+            object.__setattr__(self, "name", known_descriptor(self.name))
+        except ValueError as error:
+            raise ConfigError(f"{error} (choices: {', '.join(DESCRIPTORS)})") from None
         if self.low is None and self.high is None:
             raise ConfigError(f"a window on {self.name} needs low, high or both")
         if self.low is not None and self.high is not None and self.low > self.high:

@@ -66,7 +66,8 @@ class Standardiser:
         """Canonical SMILES of the standardised molecule.
 
         Raises:
-            MoleculeError: the string is no valid SMILES, is too long, or is a mixture where mixtures are refused.
+            MoleculeError: the string is no valid SMILES, is too long, is a mixture where mixtures are refused, or what
+                is left without charges or stereo is no molecule that RDKit can read.
         """
         mol = parse(smiles)
         if mol is None:
@@ -81,7 +82,11 @@ class Standardiser:
             mol = _uncharger().uncharge(mol)
         if self.stereo == "drop":
             Chem.RemoveStereochemistry(mol)
-        return Chem.MolToSmiles(mol)
+        standardised = Chem.MolToSmiles(mol)
+        changed = "[" in smiles and (self.charges, self.stereo) != ("keep", "keep")
+        if changed and parse(standardised) is None:  # RDKit makes c1cccc1 of the anion [CH-]1C=CC=C1
+            raise MoleculeError(smiles, "no valid molecule after standardisation")
+        return standardised
 
 
 @cache

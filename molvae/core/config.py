@@ -77,9 +77,25 @@ def dump_config(spec: BaseModel, path: str | Path) -> None:
 
 
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
-    """The ending of a message: "; did you mean 'x'?" where a choice is close to `word`, else ""."""
-    close = difflib.get_close_matches(word, choices, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """The ending of a message: "; did you mean 'x'?" where a choice is close to `word`, in any case, else ""."""
+    close = _closest(word, choices)
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def _closest(word: str, choices: Sequence[str], cutoff: float = 0.6) -> str | None:
+    lowered = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=cutoff)
+    return lowered[close[0]] if close else None
+
+
+def in_any_case(word: str, choices: Collection[str]) -> str | None:
+    """The choice that is `word`, or else the only one that differs from it in case alone.
+
+    >>> in_any_case("QED", ["qed", "logP", "logp"]), in_any_case("LogP", ["qed", "logP", "logp"])
+    ('qed', None)
+    """
+    same = [word] if word in choices else [choice for choice in choices if choice.lower() == word.lower()]
+    return same[0] if len(same) == 1 else None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -214,9 +230,8 @@ def _similar_key(key: tuple[str, ...], data: Any, spec_type: type[BaseModel]) ->
         return similar
     paths = list(_key_paths(spec_type))
     names = {path.rsplit(".")[-1]: path for path in reversed(paths)}
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
-    if close:
-        return f"; did you mean {names[close[0]]!r}?"
+    if close := _closest(name, list(names), cutoff=0.75):
+        return f"; did you mean {names[close]!r}?"
     return f" (known here: {', '.join(siblings)})" if siblings else ""
 
 

@@ -1,7 +1,8 @@
 """Molecule files read as a stream: .smi, .csv, .tsv and .parquet, each plain or gzipped.
 
 A .smi file has no header: the first field of a line is the SMILES, the rest its name. The others name their columns.
-Cells of a .csv are separated by commas, or by semicolons, as ChEMBL and spreadsheets with decimal commas do it.
+Cells of a .csv are separated by commas, or by semicolons, as ChEMBL and spreadsheets with decimal commas do it. Blank
+lines before the header, and the line "sep=;" that Excel reads, are skipped.
 Whatever is wrong with a file as a whole is a `DataError`; what is wrong with one row is left to whoever uses the row.
 """
 
@@ -14,13 +15,13 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, TypeVar
 
-from molvae.core.config import did_you_mean
+from molvae.core.config import did_you_mean, in_any_case
 from molvae.core.errors import DataError
 from molvae.core.files import UTF16_MARKS
 
@@ -72,8 +73,8 @@ def column_names(path: str | Path) -> list[str]:
             return SMI_COLUMNS
         if kind == "parquet":
             return [str(name) for name in _parquet(path, handle).schema_arrow.names]
-        header = next(_csv_rows(path, handle, kind), None)
-        if not header:
+        header = next(_csv_rows(path, handle, kind)[1], None)
+        if header is None:
             raise DataError(f"{path}: is empty; expected a header line with the names of the columns")
         return header
 
@@ -85,37 +86,48 @@ def carried_columns(path: str | Path) -> list[str]:
         DataError: two have one name, so that the second would be lost; or see `column_names`.
     """
     names = column_names(path)
+    _check_once(path, names)
+    return names
+
+
+def _check_once(path: str | Path, names: Sequence[str]) -> None:
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise DataError(f"{path}: has two columns {twice[0]!r}; give each its own name")
-    return names
 
 
 def find_columns(path: str | Path, wanted: Sequence[str]) -> list[str]:
     """The columns asked for, as the file names them: exactly so, or else in another case where only one is called so.
 
     Raises:
-        DataError: one is missing; the message lists those there are and the likeliest one.
+        DataError: one is missing, and the message lists those there are and the likeliest one; or there are two of it.
     """
     found = column_names(path)
-    return [name if name in found else _in_another_case(path, found, name) for name in wanted]
+    names = [name if name in found else _in_another_case(path, found, name) for name in wanted]
+    _check_once(path, [name for name in found if name in names])
+    return names
 
 
 def _in_another_case(path: str | Path, found: Sequence[str], name: str) -> str:
-    same = [column for column in found if column.lower() == name.lower()]
-    if len(same) == 1:
-        return same[0]
-    hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(name, found)
+    if same := in_any_case(name, found):
+        return same
+    hint = did_you_mean(name, found)
     headless = " (a .smi file has no header and only these)" if kind_of(path) == "smi" else ""
     shown = ", ".join(found[:30]) + (", ..." if len(found) > 30 else "")
     raise DataError(f"{path}: has no column {name!r}; its columns are: {shown}{headless}{hint}")
 
 
-def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+def read_rows(path: str | Path, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[Row]:
     """Stream the cells of some columns (see `find_columns`); memory does not depend on the length of the file.
 
+    Args:
+        path: the file.
+        columns: those wanted.
+        numeric: those of them that hold numbers; where semicolons separate, a decimal comma becomes a point.
+
     Raises:
-        DataError: the file is missing, empty or damaged, or lacks a column.
+        DataError: the file is missing, empty or damaged, or lacks a column or has two of it.
     """
+    places = [i for i, name in enumerate(columns) if name in numeric]
     columns = find_columns(path, columns)
     kind = kind_of(path)
     number = 0
@@ -126,7 +138,7 @@ def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
             elif kind == "smi":
                 rows = _smi_rows(path, handle, columns)
             else:
-                rows = _delimited_rows(path, handle, kind, columns)
+                rows = _delimited_rows(path, handle, kind, columns, places)
             for number, cells in rows:
                 yield Row(number, cells)
     except DataError as error:
@@ -185,20 +197,43 @@ def _smi_rows(path: str | Path, handle: IO[bytes], columns: Sequence[str]) -> It
             yield number, tuple(both[name] for name in columns)
 
 
-def _csv_rows(path: str | Path, handle: IO[bytes], kind: Kind) -> Iterator[list[str]]:
+def _csv_rows(path: str | Path, handle: IO[bytes], kind: Kind) -> tuple[str, Iterator[list[str]]]:
+    """What separates the cells, and the rows, the header first, without those that are blank."""
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
     text = _text(path, handle)
-    header = text.readline()
-    reader = csv.reader(chain([header], text), delimiter=_delimiter(header, kind))
+    skipped, header = 0, text.readline()
+    while header and (not header.strip() or re.fullmatch(r"sep=.\s*", header, re.IGNORECASE)):
+        skipped, header = skipped + 1, text.readline()
+    delimiter = _delimiter(header, kind)
+    return delimiter, filter(None, _records(path, kind, chain(["\n"] * skipped, [header], text), delimiter))
+
+
+def _records(path: str | Path, kind: Kind, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """The rows of delimited text.
+
+    Text behind a closing quote, as in `"5-HT" agonist`, is taken as it is, but not where the quote was opened on a line
+    before: there it was left unclosed, and the rows up to the next quote would be lost.
+    """
+    line = ""
+
+    def noted(text: str) -> str:
+        nonlocal line
+        line = text
+        return text
+
+    reader = csv.reader(map(noted, lines), delimiter=delimiter, strict=True)
     while True:
+        before = reader.line_num
         try:
             yield next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(
-                f"{path}: line {reader.line_num}: is not valid {kind.upper()} ({error}; an unclosed quote?)"
-            ) from error
+            if reader.line_num > before + 1 or line.count('"') % 2 or len(line) > LONGEST_CELL_CHARACTERS:
+                raise DataError(
+                    f"{path}: line {before + 1}: is not valid {kind.upper()} ({error}; an unclosed quote?)"
+                ) from error
+            yield next(csv.reader([line], delimiter=delimiter))
 
 
 def _delimiter(header: str, kind: Kind) -> str:
@@ -208,18 +243,22 @@ def _delimiter(header: str, kind: Kind) -> str:
 
 
 def _delimited_rows(
-    path: str | Path, handle: IO[bytes], kind: Kind, columns: Sequence[str]
+    path: str | Path, handle: IO[bytes], kind: Kind, columns: Sequence[str], numeric: Sequence[int]
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    rows = _csv_rows(path, handle, kind)
+    delimiter, rows = _csv_rows(path, handle, kind)
     header = next(rows)
     places = [header.index(name) for name in columns]
-    for number, row in enumerate(filter(None, rows), start=1):
+    for number, row in enumerate(rows, start=1):
         if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{path}: row {number:,} has {len(row)} cells, and the header {len(header)}; "
                 "put quotes around a cell that holds a separator"
             )
-        yield number, tuple(row[i].strip() if i < len(row) else "" for i in places)
+        cells = [row[i].strip() if i < len(row) else "" for i in places]
+        if delimiter == ";":
+            for i in numeric:
+                cells[i] = cells[i].replace(",", ".")
+        yield number, tuple(cells)
 
 
 def _parquet(path: str | Path, handle: IO[bytes]) -> Any:
@@ -247,9 +286,15 @@ def _parquet_rows(path: str | Path, handle: IO[bytes], columns: Sequence[str]) -
             cells = {name: batch.column(name).to_pylist() for name in names}
             for row in zip(*(cells[name] for name in columns), strict=True):
                 number += 1
-                yield number, tuple("" if value is None else str(value).strip() for value in row)
-    except pyarrow.lib.ArrowException as error:
+                yield number, tuple(map(_cell, row))
+    except (pyarrow.lib.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is a damaged parquet file ({error})") from error
+
+
+def _cell(value: Any) -> str:
+    """A value of a parquet file as text; bytes are that already, and what is no UTF-8 in them spoils only their row."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return "" if value is None else text.strip()
 
 
 def read_split(path: str | Path, column: str, split: str | None) -> Iterator[str]:
@@ -259,9 +304,11 @@ def read_split(path: str | Path, column: str, split: str | None) -> Iterator[str
             yield row.cells[0]
 
 
-def batches_of(paths: Sequence[Path], columns: Sequence[str], size: int) -> Iterator[list[tuple[int, Row]]]:
-    """Rows of several files, each with the index of its file, in lists of `size`."""
-    rows = chain.from_iterable(((i, row) for row in read_rows(path, columns)) for i, path in enumerate(paths))
+def batches_of(
+    paths: Sequence[Path], columns: Sequence[str], size: int, numeric: Collection[str] = ()
+) -> Iterator[list[tuple[int, Row]]]:
+    """Rows of several files, each with the index of its file, in lists of `size`; see `read_rows`."""
+    rows = chain.from_iterable(((i, row) for row in read_rows(path, columns, numeric)) for i, path in enumerate(paths))
     return in_chunks(rows, size)
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from molvae.chem.descriptors import known_descriptor
+from molvae.chem.descriptors import DescriptorName, ElementSymbol
 from molvae.chem.molecules import Standardiser
 from molvae.core.config import Spec, dump_config
 from molvae.core.errors import ConfigError, DataError, Interrupted
@@ -69,12 +69,12 @@ class PrepareConfig(Spec):
     smiles_column: str = "smiles"
     split: Split = RandomSplit()
     properties: tuple[str, ...] = ()
-    descriptors: tuple[str, ...] = ()
+    descriptors: tuple[DescriptorName, ...] = ()
     charges: Literal["keep", "neutralise"] = "keep"
     fragments: Literal["largest", "reject"] = "reject"
     stereo: Literal["keep", "drop"] = "keep"
     max_length: int = Field(80, ge=2, le=4096)
-    elements: tuple[str, ...] | None = None
+    elements: tuple[ElementSymbol, ...] | None = None
     min_heavy_atoms: int = Field(1, ge=1)
     max_heavy_atoms: int | None = Field(None, ge=1)
     vocabulary: Path | None = None
@@ -88,11 +88,6 @@ class PrepareConfig(Spec):
             if path.resolve() in [other.resolve() for other in inputs[:i]]:
                 raise ValueError(f"{path} is given twice; all of its molecules would be duplicates")
         return inputs
-
-    @field_validator("descriptors")
-    @classmethod
-    def _known(cls, descriptors: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known_descriptor(name) for name in descriptors)
 
     @model_validator(mode="after")
     def _properties_once(self) -> PrepareConfig:
@@ -299,7 +294,8 @@ def _make_chunks(
 
         def missing() -> Iterator[tuple[int, list[tuple[int, Row]]]]:
             nonlocal n_chunks
-            for n_chunks, batch in enumerate(batches_of(config.inputs, columns, ROWS_PER_CHUNK), start=1):
+            batches = batches_of(config.inputs, columns, ROWS_PER_CHUNK, numeric=config.properties)
+            for n_chunks, batch in enumerate(batches, start=1):
                 if run.chunk(n_chunks - 1).exists():
                     bar.advance(len(batch))
                 else:

@@ -120,7 +120,7 @@ def read_measurements(spec: DataSpec) -> Measurements:
     """
     column = [spec.noise] if isinstance(spec.noise, str) else []
     fixed = None if isinstance(spec.noise, str) else spec.noise
-    cells = read_rows(spec.file, [spec.smiles, spec.value, *column])
+    cells = read_rows(spec.file, [spec.smiles, spec.value, *column], numeric=[spec.value, *column])
     rows = (_Row(row.number, row.cells[0], row.cells[1], row.cells[2] if column else fixed) for row in cells)
     found = _collected(rows, str(spec.file))
     return _mirrored(found) if spec.direction == "minimise" else found

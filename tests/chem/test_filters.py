@@ -90,7 +90,7 @@ def test_similarity_to_the_nearest_of_some_molecules_in_folded_bits() -> None:
         (lambda: SimilarityFilter(()), "got none"),
         (lambda: SimilarityFilter("CC", folded=True), "counts = false"),
         (lambda: CatalogueFilter(("PAIN",)), "did you mean 'PAINS'"),
-        (lambda: PropertyWindow("logP", 0, 1), "did you mean 'logp'"),
+        (lambda: PropertyWindow("logPP", 0, 1), "did you mean 'logp'"),
         (lambda: PropertyWindow("mw"), "low, high or both"),
         (lambda: PropertyWindow("mw", 5, 1), "above"),
         (lambda: SubstructureFilter(required=("[C",)), "SMARTS"),
@@ -102,3 +102,7 @@ def test_similarity_to_the_nearest_of_some_molecules_in_folded_bits() -> None:
 def test_mistakes(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_a_property_is_known_in_any_case() -> None:
+    assert PropertyWindow("LogP", 0, 1) == PropertyWindow("logp", 0, 1)

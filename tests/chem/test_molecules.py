@@ -120,6 +120,11 @@ def test_largest_fragment_does_not_depend_on_order(smiles: str, expected: str) -
     assert Standardiser(fragments="largest")(smiles) == expected
 
 
+def test_what_becomes_no_molecule_is_refused() -> None:
+    with pytest.raises(MoleculeError, match="no valid molecule after standardisation"):
+        Standardiser(charges="neutralise", fragments="largest")("[CH-]1C=CC=C1.[Na+]")
+
+
 def test_salt_is_stripped_then_neutralised() -> None:
     assert Standardiser(charges="neutralise", fragments="largest")("CC(=O)[O-].[Na+]") == "CC(=O)O"
 

@@ -223,4 +223,5 @@ def test_data_can_be_checked_without_a_file() -> None:
 
 def test_did_you_mean() -> None:
     assert did_you_mean("optimize", ["optimise", "train"]) == "; did you mean 'optimise'?"
+    assert did_you_mean("OPTIMIZE", ["Optimise", "train"]) == "; did you mean 'Optimise'?"
     assert did_you_mean("abc", ["xyz"]) == ""

@@ -87,6 +87,57 @@ def test_line_ends_inside_quotes(tmp_path: Path) -> None:
     assert [row.cells for row in read_rows(tmp_path / "mols.csv", ["smiles", "logP"])] == [("CCO", "1"), ("CCN", "2")]
 
 
+def test_quotes_inside_cells_are_kept(tmp_path: Path) -> None:
+    cells = ['"a ""b"" c"', '5" pipe', '"5-HT" agonist', '"a" ']
+    (tmp_path / "mols.csv").write_text("name,smiles\n" + "".join(f"{cell},C\n" for cell in cells))
+    names = [row.cells[0] for row in read_rows(tmp_path / "mols.csv", ["name"])]
+    assert names == ['a "b" c', '5" pipe', "5-HT agonist", "a"]
+
+
+@pytest.mark.parametrize("rest", ["", 'CCC,"ok"\n'], ids=["to the end", "to the next quote"])
+def test_an_unclosed_quote_does_not_swallow_rows(tmp_path: Path, rest: str) -> None:
+    (tmp_path / "mols.csv").write_text('smiles,name\nC,x\nCCO,"5 inch\nCCN,y\n' + rest)
+    with pytest.raises(DataError, match=r"mols.csv: line 3: is not valid CSV .*an unclosed quote.*after row 1"):
+        list(read_rows(tmp_path / "mols.csv", ["smiles"]))
+
+
+@pytest.mark.parametrize("before", ["\n  \r\n", "sep=;\n", "\ufeffSEP=;\r\n\n"])
+def test_what_stands_before_the_header_is_skipped(tmp_path: Path, before: str) -> None:
+    (tmp_path / "mols.csv").write_text(before + 'smiles;x\nCCO;"1,5"\n\nCC;\n', newline="")
+    assert column_names(tmp_path / "mols.csv") == ["smiles", "x"]
+    assert [row.cells for row in read_rows(tmp_path / "mols.csv", ["x", "smiles"])] == [("1,5", "CCO"), ("", "CC")]
+
+
+def test_decimal_commas_become_points_only_where_semicolons_separate(tmp_path: Path) -> None:
+    for separator, expected in ((";", "3.14"), (",", "3,14")):
+        (tmp_path / "mols.csv").write_text(f'smiles{separator}x\nCCO{separator}"3,14"\n')
+        assert next(read_rows(tmp_path / "mols.csv", ["smiles", "X"], numeric=["X"])).cells == ("CCO", expected)
+
+
+def test_two_columns_of_one_name_are_refused_where_they_are_wanted(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "mols.csv").write_text("smiles,x,x\nCCO,1,2\n")
+    pq.write_table(pa.table([["CCO"], ["1"], ["2"]], names=["smiles", "x", "x"]), tmp_path / "mols.parquet")
+    for path in (tmp_path / "mols.csv", tmp_path / "mols.parquet"):
+        with pytest.raises(DataError, match="has two columns 'x'; give each its own name"):
+            find_columns(path, ["smiles", "x"])
+        assert next(read_rows(path, ["smiles"])).cells == ("CCO",)
+
+
+def test_bytes_in_parquet_are_text(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"smiles": [b"CCO", None, b"CC\xff"]}), tmp_path / "mols.parquet")
+    assert [row.cells[0] for row in read_rows(tmp_path / "mols.parquet", ["smiles"])] == ["CCO", "", "CC\ufffd"]
+    text = pa.array([b"CCO", b"CC\xff"]).view(pa.string())  # as writers do that do not look
+    pq.write_table(pa.table({"smiles": text}), tmp_path / "mols.parquet")
+    with pytest.raises(DataError, match="mols.parquet: is a damaged parquet file .*utf-8"):
+        list(read_rows(tmp_path / "mols.parquet", ["smiles"]))
+
+
 def test_a_byte_that_is_no_text_spoils_only_its_row(tmp_path: Path) -> None:
     (tmp_path / "mols.csv").write_bytes(b"smiles\nCC\xff\nCCO\n")
     assert [row.cells[0] for row in read_rows(tmp_path / "mols.csv", ["smiles"])] == ["CC\ufffd", "CCO"]

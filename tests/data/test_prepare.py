@@ -129,6 +129,14 @@ def test_descriptors_are_computed_beside_the_columns(tmp_path: Path) -> None:
         parse_config({"inputs": [str(path)], "output": "o", "descriptors": ["logq"]}, PrepareConfig)
     with pytest.raises(ConfigError, match="a property is named twice"):
         parse_config({"inputs": [str(path)], "output": "o", "descriptors": ["logp", "logp"]}, PrepareConfig)
+    with pytest.raises(ConfigError, match="unknown element 'CL'; did you mean 'Cl'"):
+        parse_config({"inputs": [str(path)], "output": "o", "elements": ["C", "CL"]}, PrepareConfig)
+
+
+def test_properties_may_have_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles;x\nCCO;1,5\nc1ccccc1;-2\n")
+    run(tmp_path / "in.csv", tmp_path / "out", split=SingleSplit(), properties=("x",))
+    np.testing.assert_array_equal(TokenShards.open(tmp_path / "out", "train").properties, [[1.5], [-2]])
 
 
 @pytest.mark.usefixtures("small_chunks")
