@@ -2,8 +2,9 @@
 
 Not of its pickle: that holds sets in an order which changes with PYTHONHASHSEED, and equal constants once or twice as
 the interpreter happens to share them. Here a value is what pickle would make it from, written in one order: a function
-its code, defaults, captured values and the globals that it names; an instance its class and its state. What another
-module defines under a name of its own, and what cannot be pickled, is its name alone.
+its code, defaults, captured values and the globals that it names; a class its bases, methods and attributes; an
+instance its class and its state. What another module defines under a name of its own, and what cannot be pickled, is
+its name alone.
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class _Forms:
             return self._function(value)
         if isinstance(value, type):
             return self._class(value)
+        if isinstance(value, staticmethod | classmethod):
+            return self._several(type(value).__name__, [value.__func__])
+        if isinstance(value, property):
+            return self._several("property", [value.fget, value.fset, value.fdel])
         if isinstance(value, ModuleType):
             return f"module {value.__name__}"
         return self._other(value)
@@ -92,7 +97,7 @@ class _Forms:
     def _class(self, kind: type) -> str:
         if kind.__module__ != self.module:
             return _name(kind)
-        return self._several(_name(kind), [*kind.__bases__, *filter(_is_function, vars(kind).values())])
+        return self._several(_name(kind), [*kind.__bases__, *filter(_is_own, vars(kind).items())])
 
     def _other(self, value: Any) -> str:
         try:
@@ -120,5 +125,8 @@ def _globals(code: CodeType) -> list[str]:
     return sorted(found.union(*map(_globals, inner)))
 
 
-def _is_function(value: Any) -> bool:
-    return isinstance(value, FunctionType)
+def _is_own(named: tuple[str, Any]) -> bool:
+    """Whether a class's author wrote an attribute: Python adds some of its own (`__module__`, `__dict__`, ...)."""
+    name, value = named
+    written = isinstance(value, FunctionType | staticmethod | classmethod | property)
+    return written or not (name.startswith("__") and name.endswith("__"))

@@ -25,20 +25,38 @@ import math
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import Annotated, Any, BinaryIO, final
+
+from pydantic import Field
 
 from molvae.chem.molecules import parse
+from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, OracleError
 from molvae.oracles.isolation import LineReader, kill_group
 from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unscored
 
 log = logging.getLogger(__name__)
 
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 CONTRACT_VERSION = 1
 _LONGEST_LINE = 1 << 20  # bytes; an answer is far shorter
 _HOPELESS = 20  # different molecules that failed, and not one answer since the oracle was made
+
+
+class CommandSettings(Spec):
+    """What `CommandOracle` takes."""
+
+    command: str | tuple[str | Path | int | float, ...]
+    timeout_seconds: Seconds = 60.0
+    name: str | None = None
+    version: str | int | float = ""
+    n_objectives: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    stderr_path: Path | None = None
 
 
 @final
@@ -58,11 +76,11 @@ class CommandOracle(Oracle):
 
     def __init__(
         self,
-        command: str | Sequence[str],
+        command: str | Sequence[str | Path | int | float],
         *,
         timeout_seconds: float = 60.0,
         name: str | None = None,
-        version: str = "",
+        version: str | int | float = "",
         n_objectives: int = 1,
         batch_size: int | None = None,
         stderr_path: str | Path | None = None,
@@ -73,8 +91,8 @@ class CommandOracle(Oracle):
             raise ConfigError(f"expected a command as for a shell, got {command!r} ({error})") from None
         if not self.command:
             raise ConfigError("expected a command, got an empty one")
-        if not timeout_seconds > 0:
-            raise ConfigError(f"expected timeout_seconds > 0, got {timeout_seconds}")
+        if not 0 < timeout_seconds < math.inf:
+            raise ConfigError(f"expected a finite timeout_seconds > 0, got {timeout_seconds}")
         self.timeout_seconds, self.n_objectives, self.batch_size = timeout_seconds, n_objectives, batch_size
         self.stderr_path = None if stderr_path is None else Path(stderr_path)
         self.name = name or Path(self.command[0]).stem
@@ -155,9 +173,11 @@ class CommandOracle(Oracle):
     def _read(self, reader: LineReader, wanted: set[str]) -> tuple[dict[str, Any], str | None]:
         """Answers until the stream ends (then no reason), the time is over or the output is hopeless."""
         found: dict[str, Any] = {}
+        deadline = time.monotonic() + self.timeout_seconds
         while len(found) < len(wanted):
+            n_found = len(found)
             try:
-                line = reader.line(self.timeout_seconds)
+                line = reader.line(deadline - time.monotonic())
             except TimeoutError:
                 return found, f"no answer within {self.timeout_seconds:g} s"
             except ValueError as error:
@@ -166,6 +186,8 @@ class CommandOracle(Oracle):
                 return found, None
             if line.strip():
                 self._take(line, wanted, found)
+            if len(found) > n_found:  # whatever else it prints gives it no more time
+                deadline = time.monotonic() + self.timeout_seconds
         return found, ""
 
     def _take(self, line: bytes, wanted: set[str], found: dict[str, Any]) -> None:
@@ -202,8 +224,14 @@ class CommandOracle(Oracle):
     def _stderr(self) -> BinaryIO:
         if self.stderr_path is None:
             return tempfile.TemporaryFile()  # type: ignore[return-value]
-        self.stderr_path.parent.mkdir(parents=True, exist_ok=True)
-        return open(self.stderr_path, "a+b")
+        try:
+            self.stderr_path.parent.mkdir(parents=True, exist_ok=True)
+            return open(self.stderr_path, "a+b")
+        except OSError as error:
+            raise OracleError(
+                f"oracle {self.name}: stderr_path {self.stderr_path} cannot be written ({error.strerror}); "
+                "name another file, or leave it out"
+            ) from error
 
 
 def _is_finite(value: Any) -> bool:

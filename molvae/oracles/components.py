@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from molvae.chem.descriptors import known_descriptor
+from molvae.chem.descriptors import DescriptorName, ElementSymbol, known_element
 from molvae.chem.filters import CATALOGUES, CatalogueFilter, PropertyWindow, SubstructureFilter, query
 from molvae.chem.fingerprints import FingerprintKind, similarity_to
 from molvae.chem.molecules import parse
 from molvae.core.config import Spec, did_you_mean
 from molvae.core.errors import ConfigError
-from molvae.oracles.command import CommandOracle
+from molvae.oracles.command import CommandOracle, Seconds
 from molvae.oracles.parsed import ParsedMolecule
 
 
@@ -38,12 +38,7 @@ class Property(Spec):
     """A descriptor by name (`molvae oracles` lists them), in its own unit."""
 
     kind: Literal["property"] = "property"
-    name: str
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return known_descriptor(name)
+    name: DescriptorName
 
     @property
     def label(self) -> str:
@@ -101,7 +96,7 @@ class ElementCount(Spec):
     """Number of atoms of one element; hydrogens count, implicit ones too."""
 
     kind: Literal["element"] = "element"
-    symbol: str
+    symbol: ElementSymbol
 
     @property
     def label(self) -> str:
@@ -116,13 +111,16 @@ def parse_formula(formula: str) -> Counter[str]:
 
     >>> sorted(parse_formula("C9H10N2O2PF2Cl").items())
     [('C', 9), ('Cl', 1), ('F', 2), ('H', 10), ('N', 2), ('O', 2), ('P', 1)]
+
+    Raises:
+        ValueError: it is no formula, or names an element that does not exist.
     """
     parts = re.findall(r"([A-Z][a-z]?)(\d*)", formula)
     if not parts or "".join(symbol + count for symbol, count in parts) != formula:
         raise ValueError(f"{formula!r} is no molecular formula such as C7H8N2O2")
     counts: Counter[str] = Counter()
     for symbol, count in parts:
-        counts[symbol] += int(count or 1)
+        counts[known_element(symbol)] += int(count or 1)
     return counts
 
 
@@ -188,14 +186,9 @@ class Window(Spec):
     """1 where a property lies in [low, high] (either end may be left out), else 0."""
 
     kind: Literal["window"] = "window"
-    name: str
+    name: DescriptorName
     low: float | None = None
     high: float | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return known_descriptor(name)
 
     def model_post_init(self, _: object) -> None:
         PropertyWindow(self.name, self.low, self.high)
@@ -240,7 +233,7 @@ class External(Spec):
 
     kind: Literal["command"] = "command"
     command: tuple[str, ...]
-    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    timeout_seconds: Seconds = 60.0
     name: str | None = None
     version: str = ""
     stderr_path: Path | None = None
@@ -252,15 +245,14 @@ class External(Spec):
     def value(self, molecule: ParsedMolecule) -> float:
         return molecule.once(self, lambda _: float(_running(self)([molecule.smiles])[0]))
 
-    def prepare(self, chances: Mapping[ParsedMolecule, bool], told: dict[str, float]) -> None:
-        """Have all values ready, out of one start of the program; that of a molecule without a chance is NaN.
+    def ask(self, smiles: Sequence[str]) -> dict[str, float]:
+        """What the program says of each, out of one start."""
+        return dict(zip(smiles, map(float, _running(self)(smiles)), strict=True))
 
-        What is in `told`, by SMILES, is not asked again; what is new goes there.
-        """
-        new = [molecule.smiles for molecule, chance in chances.items() if chance and molecule.smiles not in told]
-        told.update(zip(new, map(float, _running(self)(new)), strict=True))
+    def prepare(self, chances: Mapping[ParsedMolecule, bool], told: Mapping[str, float]) -> None:
+        """Have all values ready: those told, by SMILES; that of a molecule without a chance is NaN."""
         for molecule, chance in chances.items():
-            molecule.once(self, partial(_given, told[molecule.smiles] if chance else math.nan))
+            molecule.once(self, partial(_given, told.get(molecule.smiles, math.nan) if chance else math.nan))
 
     def close(self) -> None:
         """End the program where it runs."""

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from molvae.core.config import Spec
-from molvae.oracles.command import CommandOracle
+from molvae.oracles.command import CommandOracle, CommandSettings, Seconds
 from molvae.oracles.components import Constraint
 from molvae.oracles.desirability import Aggregation
 from molvae.oracles.isolation import ParallelOracle
@@ -30,7 +30,6 @@ from molvae.oracles.registry import oracle
 from molvae.oracles.wrappers import CachedOracle
 
 Direction = Literal["maximise", "minimise"]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NamedSpec(Spec):
@@ -61,17 +60,10 @@ class DesirabilitySpec(Spec):
         return MoleculeOracle(self.name, objective, objective.model_dump(mode="json", exclude={"kind", "name"}))
 
 
-class CommandSpec(Spec):
+class CommandSpec(CommandSettings):
     """An external program (contract: `oracles/command.py`)."""
 
     kind: Literal["command"] = "command"
-    command: str | tuple[str, ...]
-    timeout_seconds: Seconds = 60.0
-    name: str | None = None
-    version: str = ""
-    n_objectives: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    stderr_path: Path | None = None
     direction: Direction = "maximise"
 
     def build(self) -> Oracle:

@@ -17,6 +17,10 @@ from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unsc
 log = logging.getLogger(__name__)
 
 
+class _Unusable(Exception):
+    """The function returned something that is no answer; the message says what."""
+
+
 @final
 class FunctionOracle(Oracle):
     """A function, called in this process (wrap it in `IsolatedOracle` to survive crashes and hangs).
@@ -24,7 +28,8 @@ class FunctionOracle(Oracle):
     Args:
         function: takes one SMILES and returns a number (or Q numbers); with `batch`, takes a list of SMILES and
             returns one number (or Q) for each, in order.
-        batch: see above.
+        batch: see above. A list of several with which the function raises, or for which it does not return as many
+            answers, is given to it again one molecule at a time, so that one bad molecule costs no others.
         name: default, the function's own name.
         n_objectives: Q.
         version: anything that changes when the function's values change for a reason that its own module does not show
@@ -53,36 +58,46 @@ class FunctionOracle(Oracle):
         usable = [index for index, each in enumerate(smiles) if parse(each) is not None]  # an invalid SMILES is NaN
         steps = [usable] if self.batch else [[index] for index in usable]
         for step in filter(None, steps):
-            asked = [smiles[index] for index in step]
-            values[step] = self._checked(asked, self._call(asked))
+            values[step] = self._scores([smiles[index] for index in step])
         return values
 
-    def _call(self, smiles: list[str]) -> Any:
+    def _scores(self, smiles: list[str]) -> FloatArray:
+        """Of valid molecules that go to the function together; what is no finite number becomes NaN and is logged."""
         try:
-            return self.function(smiles if self.batch else smiles[0])
+            values = self._answer(smiles)
         except Exception as error:
-            log_failure(self.name, smiles if self.batch else smiles[0], f"{type(error).__name__}: {error}")
-            return None
-
-    def _checked(self, smiles: list[str], result: Any) -> FloatArray:
-        """The function's answer as an array of the right shape; what is no finite number becomes NaN and is logged."""
-        values = unscored(len(smiles), self.n_objectives)
-        if result is None:
-            return values
-        try:
-            array = np.asarray(result, dtype=float)
-            if not _fits(array.shape, len(smiles), self.n_objectives):
-                raise ValueError
-            values[...] = array.reshape(values.shape)
-        except (TypeError, ValueError, OverflowError):
-            wanted = f"{values.size} numbers for {len(smiles)} molecules"
-            log_failure(self.name, smiles, f"expected {wanted}, got {result!r:.200}")
-            return values
+            reason = str(error) if isinstance(error, _Unusable) else f"{type(error).__name__}: {error}"
+            if len(smiles) == 1:
+                log_failure(self.name, smiles[0], reason)
+                return unscored(1, self.n_objectives)
+            n = len(smiles)
+            log.warning("oracle %s: %d molecules together failed (%s); trying each alone", self.name, n, reason)
+            return np.concatenate([self._scores([each]) for each in smiles])
         good = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(axis=1)
         for index in np.flatnonzero(~good):
             log_failure(self.name, smiles[index], f"the value is {values[index]}")
         values[~good] = np.nan
         return values
+
+    def _answer(self, smiles: list[str]) -> FloatArray:
+        """What the function returns, as an array of the right shape.
+
+        Raises:
+            _Unusable: it is something else.
+        """
+        result = self.function(smiles if self.batch else smiles[0])
+        if result is None:
+            raise _Unusable("the function returned None; does it lack a return?")
+        n, q = len(smiles), self.n_objectives
+        try:
+            array = np.array(result, dtype=float)
+        except (TypeError, ValueError, OverflowError):
+            array = np.empty(0)
+        if not _fits(array.shape, n, q):
+            wanted = f"{'one number' if q == 1 else f'{q} numbers'} for {'a molecule' if n == 1 else f'each of {n}'}"
+            hint = f"; are they objectives (n_objectives={array.size}), or does it take a list (batch=True)?"
+            raise _Unusable(f"expected {wanted}, got {result!r:.200}{hint if n == q == 1 < array.size else ''}")
+        return array.reshape(unscored(n, q).shape)
 
 
 def _fits(shape: tuple[int, ...], n: int, q: int) -> bool:

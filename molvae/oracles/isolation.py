@@ -29,13 +29,13 @@ import numpy as np
 
 from molvae.core.errors import ConfigError, OracleError
 from molvae.oracles.functions import pickled
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unscored
+from molvae.oracles.oracle import FloatArray, Oracle, as_list, forget_oldest, log_failure, unscored
+from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
 
 log = logging.getLogger(__name__)
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing torch on a cold, loaded machine takes a while
-_REPORTS_KEPT = 10_000  # molecules
 _END_SECONDS = 2.0  # for closing the oracle; one that hangs outside Python does not hear that it should
 
 
@@ -52,6 +52,8 @@ class LineReader:
 
     def line(self, seconds: float) -> bytes | None:
         """The next line without its end; the unfinished rest at the end of the stream; None when that is over.
+
+        When no time is left, only lines that have been read already are given.
 
         Raises:
             TimeoutError: no complete line came in time.
@@ -173,6 +175,10 @@ class ParallelOracle(Oracle):
             the molecules of a chunk that fails are tried again one by one.
         reports: components are those told with the scores of the latest molecules, so that nothing costly is computed
             twice, and nothing in this process; NaN for molecules that were not scored.
+
+    Raises:
+        ConfigError: an impossible number, or something in `inner` that would not be the same in several processes: a
+            budget, a cache, or processes of its own.
     """
 
     def __init__(
@@ -188,6 +194,7 @@ class ParallelOracle(Oracle):
                 "expected workers >= 1, chunk >= 1 and a finite timeout_seconds > 0, "
                 f"got {workers}, {chunk} and {timeout_seconds}"
             )
+        _check_travels(inner)
         self.inner, self.workers, self.timeout_seconds, self.chunk = inner, workers, timeout_seconds, chunk
         self.reports, self._reported = reports, dict[str, dict[str, float]]()
         self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
@@ -264,9 +271,7 @@ class ParallelOracle(Oracle):
         if components:
             for index, each in enumerate(smiles):
                 self._reported[each] = {name: column[index] for name, column in components.items()}
-        if (excess := len(self._reported) - _REPORTS_KEPT) > 0:
-            for oldest in list(self._reported)[:excess]:
-                self._reported.pop(oldest, None)  # another thread may be at it as well
+        forget_oldest(self._reported)
 
     def _discard(self, worker: _Worker | None) -> None:
         if worker is not None:
@@ -292,6 +297,25 @@ class ParallelOracle(Oracle):
             self._idle.put(None)
         self._stopping = False
         self.inner.close()
+
+
+def _check_travels(oracle: Oracle) -> None:
+    """Refuse what has to stay in one process, however deep inside; see `ParallelOracle`."""
+    if isinstance(oracle, ParallelOracle):
+        raise ConfigError(
+            f"oracle {oracle.name} runs in processes of its own already, as a function does without isolate=False; "
+            "say there how many `workers`"
+        )
+    if isinstance(oracle, BudgetedOracle | CachedOracle):
+        kind = type(oracle).__name__
+        raise ConfigError(
+            f"oracle {oracle.name}: a {kind} cannot be shared by other processes; put it outside: "
+            f"{kind}(ParallelOracle(...), ...)"
+        )
+    inner = getattr(oracle, "inner", None)
+    for part in inner if isinstance(inner, list) else [inner]:
+        if isinstance(part, Oracle):
+            _check_travels(part)
 
 
 @final

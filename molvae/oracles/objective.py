@@ -30,11 +30,10 @@ from molvae.oracles.components import (
     Window,
 )
 from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, distinct, log_failure
+from molvae.oracles.oracle import FloatArray, Oracle, as_list, distinct, forget_oldest, log_failure
 from molvae.oracles.parsed import ParsedMolecule
 
 _HELD_AT_ONCE = 1_000  # molecules kept in memory while an external program works on them
-_Told = dict[External, dict[str, float]]  # what programs have said of molecules
 
 
 class Component(Protocol):
@@ -160,21 +159,27 @@ class MoleculeOracle(Oracle):
     def __init__(self, name: str, component: Component, parameters: dict[str, Any] | None = None) -> None:
         self.name, self.component = name, component
         self.parameters = parameters or {}
-        self._told: _Told = {}  # by programs since the last scoring; `components` does not ask again
+        self._told: dict[External, dict[str, float]] = {program: {} for program in self._programs}  # by SMILES
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
-        self._told = {}
-        return np.array([self._score(molecule) for molecule in self._prepared(as_list(smiles))], dtype=float)
+        smiles = as_list(smiles)
+        for told in self._told.values():
+            for each in smiles:
+                told.pop(each, None)  # who scores a molecule again asks the program again; `components` does not
+        return np.array([self._score(molecule) for molecule in self._prepared(smiles, ask=True)], dtype=float)
 
-    def _prepared(self, smiles: list[str]) -> Iterator[ParsedMolecule | None]:
-        """The molecules, with what external programs say of those whose other parts leave them a chance."""
-        programs, told = self._programs, self._told
-        for chunk in in_chunks(smiles, _HELD_AT_ONCE if programs else 1):
+    def _prepared(self, smiles: list[str], ask: bool) -> Iterator[ParsedMolecule | None]:
+        """The molecules, with what external programs have told, or are asked now, of those whose other parts leave them
+        a chance."""
+        for chunk in in_chunks(smiles, _HELD_AT_ONCE if self._told else 1):
             molecules = [ParsedMolecule.from_smiles(each) for each in chunk]
-            if programs:
-                chances = {each: self._has_a_chance(each) for each in molecules if each is not None}
-                for program in programs:
-                    program.prepare(chances, told.setdefault(program, {}))
+            chances = {each: self._has_a_chance(each) for each in molecules if each is not None} if self._told else {}
+            for program, told in self._told.items():
+                if ask:
+                    hopeful = [molecule.smiles for molecule, chance in chances.items() if chance]
+                    told.update(program.ask([each for each in hopeful if each not in told]))
+                program.prepare(chances, told)
+                forget_oldest(told)
             yield from molecules
 
     @property
@@ -206,7 +211,7 @@ class MoleculeOracle(Oracle):
         if not isinstance(self.component, Objective):
             return {self.component.label: self(smiles)}
         names = self.component.part_names
-        rows = [self._parts(self.component, molecule) for molecule in self._prepared(smiles)]
+        rows = [self._parts(self.component, molecule) for molecule in self._prepared(smiles, ask=False)]
         return dict(zip(names, np.array(rows, dtype=float).reshape(len(smiles), len(names)).T, strict=True))
 
     def _parts(self, objective: Objective, molecule: ParsedMolecule | None) -> list[float]:

@@ -15,7 +15,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Any, final
 
 import numpy as np
@@ -27,6 +27,8 @@ from molvae.core.errors import ConfigError, MoleculeError, OracleError
 log = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
+
+REMEMBERED = 10_000  # molecules of which components are kept
 
 
 class Oracle(ABC):
@@ -60,7 +62,8 @@ class Oracle(ABC):
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         """What the scores are made of, in the components' own units, each (N,); empty where nothing is to tell.
 
-        The names are the same whatever the molecules, of none too.
+        The names are the same whatever the molecules, of none too. Nobody is paid for it: what an external program says
+        is known of molecules that this object has scored (the latest, if they are many), and NaN of others.
         """
         return {}
 
@@ -110,6 +113,12 @@ def finite_scores(oracle: Oracle, smiles: Sequence[str]) -> FloatArray:
         if np.isinf(value).any():
             log.warning("oracle %s: %r scored %s, which is refused and recorded as a failure", oracle.name, s, value)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def forget_oldest(known: dict[str, Any]) -> None:
+    """Keep what was learnt last of `REMEMBERED` molecules."""
+    for oldest in list(islice(known, max(0, len(known) - REMEMBERED))):
+        known.pop(oldest, None)  # another thread may be at it as well
 
 
 def log_failure(oracle: str, smiles: object, reason: str) -> None:
@@ -188,7 +197,10 @@ class Stacked(Oracle):
 
 @final
 class ComponentOf(Oracle):
-    """One of the components that another oracle reports, as an oracle of its own; it is not closed with this one."""
+    """One of the components that another oracle reports, as an oracle of its own; it is not closed with this one.
+
+    It asks for no score: stack it behind the other where that one runs an external program (see `Oracle.components`).
+    """
 
     def __init__(self, inner: Oracle, component: str) -> None:
         self.inner, self.name = inner, component

@@ -4,19 +4,22 @@ oracle("osimertinib_mpo")(["CCO"])                         # a benchmark task
 oracle("sa", direction="minimise")(["CCO"])                # a property, sign turned
 oracle("similarity", target="c1ccccc1O", fingerprint="AP")(["CCO"])
 oracle(lambda smiles: -abs(len(smiles) - 30))(["CCO"])     # any function of a SMILES
+oracle(["qed", "logp"])(["CCO"])                           # several objectives: (1, 2)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from molvae.chem.descriptors import PenalisedLogP
 from molvae.chem.molecules import parse
-from molvae.core.config import Spec, did_you_mean, parse_config
+from molvae.core.config import Spec, did_you_mean, in_any_case, parse_config
 from molvae.core.errors import ConfigError
-from molvae.oracles.command import CommandOracle
+from molvae.oracles.command import CommandOracle, CommandSettings, Seconds
 from molvae.oracles.components import (
     Catalogue,
     ElementCount,
@@ -31,7 +34,7 @@ from molvae.oracles.functions import FunctionOracle
 from molvae.oracles.guacamol import PMO_TASKS, TASKS, task
 from molvae.oracles.isolation import ParallelOracle
 from molvae.oracles.objective import MoleculeOracle, Objective
-from molvae.oracles.oracle import Minimised, Oracle
+from molvae.oracles.oracle import Minimised, Oracle, Stacked
 from molvae.oracles.parsed import ParsedMolecule
 from molvae.oracles.properties import ALIASES, PROPERTIES
 
@@ -67,12 +70,12 @@ _COMPONENTS: dict[str, tuple[type[Any], str]] = {
     "window": (Window, "1 where a property lies in a range"),
     "desirability": (Objective, "several components, a desirability for each, one mean, constraints"),
 }
-_OPTIONS_OF_COMMAND = ("command", "timeout_seconds", "name", "version", "n_objectives", "batch_size", "stderr_path")
-_OPTIONS_OF_FUNCTION = ("batch", "name", "n_objectives", "version", "isolate", "timeout_seconds", "workers", "chunk")
+Source = str | Oracle | Callable[..., Any]
+_ELSEWHERE = {"molwt": "mw", "tanimoto": "similarity"}  # what others call them; for a hint only
 
 
 def oracle(
-    source: str | Oracle | Callable[..., Any],
+    source: Source | Sequence[Source],
     *,
     direction: Literal["maximise", "minimise"] = "maximise",
     **parameters: Any,
@@ -80,7 +83,8 @@ def oracle(
     """An oracle by name, or out of a function.
 
     Args:
-        source: a name (`list_oracles()`), an oracle (given back as it is), or a function of one SMILES.
+        source: a name (`list_oracles()`, in any case), an oracle (given back as it is), a function of one SMILES, or a
+            list of these, each of which is an objective: `oracle(["qed", oracle("sa", direction="minimise")])`.
         direction: "minimise" turns the sign: larger is better afterwards.
         parameters: of the named family; for a function `batch`, `name`, `version`, `n_objectives`, and how it is run:
             `isolate=True` (in its own process, where it can crash and hang, and cannot see later changes of variables
@@ -96,12 +100,21 @@ def oracle(
     elif isinstance(source, Oracle):
         _known_options(f"the oracle {source.name!r}", parameters, ())
         built = source
+    elif isinstance(source, Sequence):
+        if not source or parameters or direction != "maximise":
+            raise ConfigError(
+                "expected a list of one oracle or more, and no options for all of them; give each its own, as in "
+                "['qed', oracle('sa', direction='minimise')]"
+            )
+        built = Stacked([oracle(part) for part in source])
     else:
         built = _function(source, parameters)
     return Minimised(built) if direction == "minimise" else built
 
 
 def _named(name: str, parameters: dict[str, Any]) -> Oracle:
+    choices = [info.name for info in list_oracles()]
+    name = in_any_case(name, [*choices, *ALIASES]) or name
     plain = ALIASES.get(name, name)
     if plain in PROPERTIES or plain in TASKS:
         _known_options(f"oracle {name!r}", parameters, ())
@@ -111,13 +124,11 @@ def _named(name: str, parameters: dict[str, Any]) -> Oracle:
         component = parse_config(parameters, _COMPONENTS[name][0], f"oracle {name!r}")
         return MoleculeOracle(name, component, component.model_dump(mode="json", exclude={"kind"}))
     if name == "command":
-        _known_options("oracle 'command'", parameters, _OPTIONS_OF_COMMAND, required=("command",))
-        return CommandOracle(**parameters)
+        return CommandOracle(**parse_config(parameters, CommandSettings, "oracle 'command'").model_dump())
     if name == "plogp_fitted":
         _known_options("oracle 'plogp_fitted'", parameters, ("training",), required=("training",))
         return _fitted(parameters["training"])
-    choices = [info.name for info in list_oracles()]
-    close = did_you_mean(name, [*choices, *ALIASES])
+    close = did_you_mean(_ELSEWHERE.get(name.lower(), name), [*choices, *ALIASES])
     raise ConfigError(f"unknown oracle {name!r}{close} (`molvae oracles` lists all {len(choices)})")
 
 
@@ -145,17 +156,29 @@ def _fitted(training: Any) -> Oracle:
     return MoleculeOracle("plogp_fitted", component, component.model_dump())
 
 
+class _FunctionSettings(Spec):
+    """What a function returns, and how it is run."""
+
+    batch: bool = False
+    name: str | None = None
+    n_objectives: Annotated[int, Field(ge=1)] = 1
+    version: Any = ""
+    isolate: bool = True
+    timeout_seconds: Seconds = 60.0
+    workers: Annotated[int, Field(ge=1)] = 1
+    chunk: Annotated[int, Field(ge=1)] | None = None
+
+
 def _function(function: Callable[..., Any], parameters: dict[str, Any]) -> Oracle:
-    _known_options("an oracle made of a function", parameters, _OPTIONS_OF_FUNCTION)
-    settings = dict(parameters)
-    isolate = settings.pop("isolate", True)
-    running = {key: settings.pop(key) for key in ("timeout_seconds", "workers", "chunk") if key in settings}
-    inner = FunctionOracle(function, **settings)
-    if not isolate:
-        if running:
-            raise ConfigError(f"{', '.join(running)}: only for a function that runs isolated (isolate=True)")
-        return inner
-    return ParallelOracle(inner, **{"chunk": 64 if inner.batch else 1, **running})
+    given = parse_config(parameters, _FunctionSettings, "an oracle made of a function")
+    inner = FunctionOracle(
+        function, batch=given.batch, name=given.name, n_objectives=given.n_objectives, version=given.version
+    )
+    if given.isolate:
+        return ParallelOracle(inner, given.workers, given.timeout_seconds, given.chunk or (64 if inner.batch else 1))
+    if running := given.model_fields_set & {"timeout_seconds", "workers", "chunk"}:
+        raise ConfigError(f"{', '.join(sorted(running))}: only for a function that runs isolated (isolate=True)")
+    return inner
 
 
 def _known_options(what: str, given: dict[str, Any], known: tuple[str, ...], required: tuple[str, ...] = ()) -> None:
@@ -166,17 +189,22 @@ def _known_options(what: str, given: dict[str, Any], known: tuple[str, ...], req
         raise ConfigError("\n".join(mistakes) + choices)
 
 
+def _options(model: type[Any]) -> str:
+    """What a family takes; what may be left out ends in "="."""
+    fields = {key: field for key, field in model.model_fields.items() if key != "kind"}
+    return ", ".join(key if field.is_required() else f"{key}=" for key, field in fields.items())
+
+
 def list_oracles() -> list[OracleInfo]:
     """Every name that `oracle` knows, with range, unit and source: properties, families, then benchmark tasks."""
     infos = [OracleInfo(name, "property", *line[:3], "", line.source) for name, line in PROPERTIES.items()]
     for name, (model, source) in _COMPONENTS.items():
-        keys = [key if field.is_required() else f"{key}=" for key, field in model.model_fields.items() if key != "kind"]
         high = None if name == "element" else 1.0
-        infos.append(OracleInfo(name, "family", 0.0, high, "", ", ".join(keys), source))
+        infos.append(OracleInfo(name, "family", 0.0, high, "", _options(model), source))
     training = "same terms, mean and sd over the training set given: JT-VAE, GVAE; depends on atom order"
     infos.append(OracleInfo("plogp_fitted", "family", None, None, "sd", "training", training))
-    options = ", ".join(_OPTIONS_OF_COMMAND[:1] + tuple(f"{key}=" for key in _OPTIONS_OF_COMMAND[1:]))
-    infos.append(OracleInfo("command", "family", None, None, "its own", options, "an external program; JSON lines"))
+    external = "an external program; JSON lines"
+    infos.append(OracleInfo("command", "family", None, None, "its own", _options(CommandSettings), external))
     for name in TASKS:
         if name not in PROPERTIES:
             group = "PMO task" if name in PMO_TASKS else "GuacaMol" if name.startswith("guacamol_") else "TDC task"

@@ -4,8 +4,8 @@ Talks to its parent over stdin and stdout in JSON lines. The first, `{"bytes": n
 pickled oracle, n bytes (from the parent, over a pipe, and from nowhere else), and answered by `{"ready": true}`, or by
 `{"fatal": why}` and the end. Then `{"smiles": [...], "seconds": s, "reports": false}` is answered by `{"values": [...],
 "log": [...]}`, with the components beside them where reports are wanted, or by `{"error": why, "log": [...]}` where the
-oracle raises. Whatever the user's function prints goes to stderr. The
-end of stdin and SIGTERM end the process; the oracle is closed first, which ends the external programs that it runs.
+oracle raises. Whatever the user's function prints goes to stderr, and its own stdin is empty. The end of the requests
+and SIGTERM end the process; the oracle is closed first, which ends the external programs that it runs.
 """
 
 import faulthandler
@@ -37,9 +37,10 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Load the oracle, then answer requests until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    source, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # what a user's function starts must not read, or wait for, the requests
     os.dup2(2, 1)  # print() inside a user's function must not mix with the answers
-    source = sys.stdin.buffer
     collected = _Collect()
     logging.getLogger().addHandler(collected)
     try:

@@ -59,12 +59,6 @@ class _ByMolecule(Oracle):
     def identity(self) -> str:
         return self.inner.identity
 
-    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
-        keys = [canonical(each) for each in as_list(smiles)]
-        wanted = _each_once(keys)
-        found = self.inner.components(wanted)
-        return {name: _assemble(keys, dict(zip(wanted, part, strict=True)), 1) for name, part in found.items()}
-
     def close(self) -> None:
         self.inner.close()
 
@@ -116,13 +110,21 @@ class BudgetedOracle(_ByMolecule):
             self._known.update(zip(new, self.inner(new), strict=True))
         return _assemble(keys, self._known, self.n_objectives)
 
+    def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
+        """Of molecules that have been paid for; NaN of others."""
+        keys = [key if key in self._known else None for key in map(canonical, as_list(smiles))]
+        wanted = _each_once(keys)
+        found = self.inner.components(wanted)
+        return {name: _assemble(keys, dict(zip(wanted, part, strict=True)), 1) for name, part in found.items()}
+
 
 @final
 class CachedOracle(_ByMolecule):
     """Remembers scores and components in an SQLite file, across runs and processes.
 
     The key is the oracle's identity (name and parameters), the RDKit version and the canonical SMILES. Failures (NaN)
-    are remembered only as long as this object lives, so that a passing trouble is not kept for ever.
+    are remembered only as long as this object lives, so that a passing trouble is not kept for ever; components that
+    are NaN not at all, since they may become known when the molecule is scored.
 
     Args:
         inner: the oracle.
@@ -135,7 +137,7 @@ class CachedOracle(_ByMolecule):
     def __init__(self, inner: Oracle, path: str | Path) -> None:
         super().__init__(inner)
         self.path = Path(path)
-        self._failed: dict[tuple[str, str], Any] = {}
+        self._failed: dict[str, Any] = {}
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +171,7 @@ class CachedOracle(_ByMolecule):
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         keys = [canonical(each) for each in as_list(smiles)]
-        return _assemble(keys, self._known(self.identity, keys, self.inner), self.n_objectives)
+        return _assemble(keys, self._known(self.identity, keys, self.inner, self._failed), self.n_objectives)
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         keys = [canonical(each) for each in as_list(smiles)]
@@ -179,23 +181,25 @@ class CachedOracle(_ByMolecule):
             found = self.inner.components(new)
             return np.column_stack([found[name] for name in names])
 
-        known = self._known(json.dumps({"components": names, "of": self.identity}), keys, rows) if names else {}
+        identity = json.dumps({"components": names, "of": self.identity})
+        known = self._known(identity, keys, rows, {}) if names else {}
         return {
             name: _assemble(keys, {key: row[index] for key, row in known.items()}, 1)
             for index, name in enumerate(names)
         }
 
     def _known(
-        self, identity: str, keys: Sequence[str | None], ask: Callable[[list[str]], FloatArray]
+        self, identity: str, keys: Sequence[str | None], ask: Callable[[list[str]], FloatArray], failed: dict[str, Any]
     ) -> dict[str, Any]:
-        """What belongs to `identity`, by molecule: from the file where it is there, else what `ask` says."""
+        """What belongs to `identity`, by molecule: from the file where it is there, else what `ask` says; failures that
+        are there are not asked again, and new ones go there."""
         oracle, wanted = sha256_text(identity)[:32], _each_once(keys)
         known = self._read(oracle, wanted)
-        known.update((key, self._failed[oracle, key]) for key in wanted if (oracle, key) in self._failed)
+        known.update((key, failed[key]) for key in wanted if key in failed)
         if new := [key for key in wanted if key not in known]:
             found = dict(zip(new, ask(new), strict=True))
             self._write(oracle, identity, {key: value for key, value in found.items() if np.isfinite(value).all()})
-            self._failed.update(((oracle, key), value) for key, value in found.items() if not np.isfinite(value).all())
+            failed.update((key, value) for key, value in found.items() if not np.isfinite(value).all())
             known.update(found)
         return known
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from molvae.core.config import Spec, parse_config
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.runtime import StopFlag, fingerprint, progress
+from molvae.oracles import oracle as make_oracle
 from molvae.oracles.oracle import FloatArray, Oracle
+from molvae.oracles.registry import Source
 from molvae.search.ask_tell import distinct
 from molvae.search.build import load_model
 from molvae.search.conduct import conduct, local_crew, refuse_given_up
@@ -29,7 +31,7 @@ FREE = {"budget", "workers", "timeout_seconds"}  # to be others when a search go
 
 
 def optimise(
-    oracle: Oracle | str | Callable[..., Any],
+    oracle: Source | Sequence[Source],
     budget: int = 1000,
     weights: str | Path | LatentModel = "zinc250k",
     seed: int = 0,
@@ -54,9 +56,8 @@ def optimise(
     Other settings are those of `configs/search/default.toml`, but for its fewer candidates beyond 1,500 calls.
 
     Args:
-        oracle: an `Oracle`, the name of one, or a Python function; larger is better, and what `molvae.oracle` builds
-            turns the sign (`direction="minimise"`) or tells several objectives. A function runs in a process of its
-            own, where variables that it changes are not those here.
+        oracle: an `Oracle`, the name of one, a Python function, or a list of these, each an objective; see
+            `molvae.oracle`, which also turns signs: larger is better.
         budget: oracle calls: distinct canonical molecules scored.
         weights: name of shipped weights, a model directory, or a loaded model.
         seed: of all randomness.
@@ -171,12 +172,12 @@ def _settings(
     return settings.search, settings.method
 
 
-def _scorer(oracle: Oracle | str | Callable[..., Any], timeout_seconds: float) -> Oracle:
+def _scorer(oracle: Source | Sequence[Source], timeout_seconds: float) -> Oracle:
     """The oracle; a Python function runs in a process of its own."""
-    from molvae.oracles import oracle as make_oracle
-
     if isinstance(oracle, Oracle | str):
         return make_oracle(oracle)
+    if isinstance(oracle, Sequence):
+        return make_oracle([_scorer(part, timeout_seconds) for part in oracle])
     return make_oracle(oracle, timeout_seconds=timeout_seconds)
 
 

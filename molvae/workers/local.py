@@ -11,11 +11,12 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from molvae.core.errors import ConfigError
 from molvae.core.files import read_json, write_json
 from molvae.oracles.command import CommandOracle
 from molvae.oracles.isolation import ParallelOracle
 from molvae.oracles.oracle import ComponentOf, Minimised, Oracle, Stacked, finite_scores
-from molvae.oracles.wrappers import CachedOracle
+from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
 from molvae.workers.crew import Crew, Scored, Task
 
 
@@ -30,6 +31,10 @@ def isolated(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool
     """
     if isinstance(oracle, CommandOracle):  # every call starts the program
         return oracle
+    if isinstance(oracle, BudgetedOracle):
+        raise ConfigError(
+            "expected an oracle without a budget of its own, which processes cannot share; budget the search"
+        )
     if isinstance(oracle, CachedOracle):
         return CachedOracle(isolated(oracle.inner, workers, timeout_seconds, reports), oracle.path)
     if isinstance(oracle, Minimised):

@@ -33,6 +33,10 @@ def plain(smiles, floor=frozenset("abcdef")):
     return 1.0 if smiles in {"CCO", "CCN", "CCC", "CCF"} else float(helper(smiles))
 
 class Scorer:
+    halogens, sizes = HALOGENS, {"x", "y", "z"}
+    helper = staticmethod(helper)
+    score = classmethod(lambda cls, smiles: smiles in cls.sizes)
+    heavy = property(lambda self: self.weight)
     def __init__(self, weight):
         self.weight, self.names = weight, {"x", "y", "z"}
     def __call__(self, smiles):
@@ -77,6 +81,11 @@ def capturing(value: Any) -> Callable[[str], float]:
     return lambda smiles: float(value)
 
 
+def having(value: Any) -> Callable[[str], float]:
+    """An instance of a class that differs in an attribute."""
+    return type("Having", (Scorer,), {"value": value, "__module__": __name__})(1.0)  # type: ignore[no-any-return]
+
+
 PAIRS: list[tuple[Callable[..., float], Callable[..., float]]] = [
     (capturing(Chem.MolFromSmiles("CCO")), capturing(Chem.MolFromSmiles("CCN"))),
     (capturing(np.arange(3)), capturing(np.arange(1, 4))),
@@ -86,6 +95,11 @@ PAIRS: list[tuple[Callable[..., float], Callable[..., float]]] = [
     (capturing(1), capturing(True)),
     (Scorer(1.0), Scorer(2.0)),
     (partial(with_default, weight=1.0), partial(with_default, weight=2.0)),
+    (having(1.0), having(2.0)),
+    (having({"a", "b"}), having({"a", "c"})),
+    (having(property(lambda self: 1.0)), having(property(lambda self: 2.0))),
+    (having(staticmethod(lambda: 1.0)), having(staticmethod(lambda: 2.0))),
+    (having(classmethod(lambda cls: 1.0)), having(classmethod(lambda cls: 2.0))),
     (lambda smiles: smiles.count("C"), lambda smiles: smiles.index("C")),
     (lambda smiles: PAIRS is None, lambda smiles: Scorer is None),
     (lambda smiles, weight=1.0: weight, lambda smiles, weight=2.0: weight),

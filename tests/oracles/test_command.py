@@ -67,6 +67,7 @@ def test_values_that_are_no_finite_number(tmp_path: Path, value: str, caplog: py
     [
         ("sys.exit(1)", "exit status 1"),
         ("time.sleep(1000)", "no answer within"),
+        ("[print('noise', flush=True) or time.sleep(0.1) for _ in iter(int, 1)]", "no answer within"),
         ("import os; os.kill(os.getpid(), 9)", "exit status -9"),
         ("print('y' * 3_000_000)", "a line of more than"),
     ],
@@ -122,6 +123,8 @@ def test_stderr_is_kept(tmp_path: Path) -> None:
     with program(tmp_path, body, stderr_path=tmp_path / "logs" / "stderr.txt", batch_size=1) as scored:
         scored(["C", "CC"])
     assert (tmp_path / "logs" / "stderr.txt").read_text() == "a note\na note\n"
+    with pytest.raises(OracleError, match="stderr_path .*logs cannot be written.*name another file"):
+        program(tmp_path, body, stderr_path=tmp_path / "logs")(["C"])
 
 
 def test_several_objectives(tmp_path: Path) -> None:
@@ -143,12 +146,28 @@ def test_later_contract_is_refused(tmp_path: Path) -> None:
 def test_command_that_is_not_there() -> None:
     with pytest.raises(OracleError, match="no-such-program"):
         oracle("command", command="no-such-program --fast")(["C"])
-    with pytest.raises(ConfigError, match="needs 'command'"):
+    with pytest.raises(ConfigError, match="command: is missing"):
         oracle("command")
     with pytest.raises(ConfigError, match="empty"):
         oracle("command", command="")
     with pytest.raises(ConfigError, match="expected a command as for a shell.*No closing quotation"):
         oracle("command", command="dock 'abc")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"command": 5}, "command: should be a valid string, got 5"),
+        ({"timeout_seconds": "soon"}, "timeout_seconds: should be a valid number.*got 'soon'"),
+        ({"timeout_seconds": float("inf")}, "timeout_seconds: should be a finite number"),
+        ({"n_objectives": 0}, "n_objectives: should be greater than or equal to 1, got 0"),
+        ({"batch_size": -5}, "batch_size: .*got -5"),
+        ({"timeout": 5}, "timeout: unknown key; did you mean 'timeout_seconds'"),
+    ],
+)
+def test_impossible_settings_are_explained(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        oracle("command", **{"command": ["true", Path("score.py"), 8], **wrong})
 
 
 def test_one_part_of_an_objective(tmp_path: Path) -> None:
@@ -174,8 +193,10 @@ def test_one_part_of_an_objective(tmp_path: Path) -> None:
     assert seen.read_text() == "['CN', 'CCN']"  # nor is anything asked twice
     scored(["CCN"])
     assert seen.read_text() == "['CN', 'CCN']['CCN']"  # but scoring asks anew
-    np.testing.assert_array_equal(scored.components(["CCN", "CCCN"])["dock"], [np.nan, 8])
-    assert seen.read_text() == "['CN', 'CCN']['CCN']['CCCN']"
+    parts = scored.components(["CN", "CCCN"])  # what was scored long ago is known, and what never was costs nothing
+    np.testing.assert_array_equal(parts["dock"], [8, np.nan])
+    np.testing.assert_array_equal(parts["has N"], [1, 1])
+    assert seen.read_text() == "['CN', 'CCN']['CCN']"
 
 
 def test_sign_and_identity(tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ import numpy as np
 import pytest
 
 from molvae.core.errors import ConfigError, MoleculeError, OracleError
-from molvae.oracles import IsolatedOracle, Oracle, ParallelOracle, Stacked, oracle
+from molvae.oracles import (
+    BudgetedOracle,
+    CachedOracle,
+    IsolatedOracle,
+    Minimised,
+    Oracle,
+    ParallelOracle,
+    Stacked,
+    oracle,
+)
 from molvae.oracles.functions import FunctionOracle
 
 # Eleven jobs, after the table that shows ProcessPoolExecutor and joblib losing all of them. Molecule -> what happens.
@@ -58,12 +67,13 @@ def test_eleven_jobs(workers: int, caplog: pytest.LogCaptureFixture) -> None:
         values = scored(smiles)
         expected = [len(each) if JOBS[each] == "ok" else np.nan for each in smiles]
         np.testing.assert_array_equal(values, expected)
-        for each in (each for each, job in JOBS.items() if job not in ("ok", "none")):
+        for each in (each for each, job in JOBS.items() if job != "ok"):
             assert repr(each) in caplog.text  # every failure is logged with its molecule
         assert "no answer within 1 s" in caplog.text
         assert "SIGSEGV" in caplog.text
         assert "exit status 3" in caplog.text
         assert "no such thing" in caplog.text
+        assert "the function returned None; does it lack a return?" in caplog.text
         np.testing.assert_array_equal(scored(smiles[:1] * 3), [1, 1, 1])  # and it goes on working
 
 
@@ -85,10 +95,35 @@ def test_a_batch_function_loses_only_the_bad_molecule(caplog: pytest.LogCaptureF
     assert "trying each alone" in caplog.text
 
 
-def test_wrong_number_of_answers_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
-    short = oracle(lambda smiles: [1.0], batch=True, isolate=False)
-    assert np.isnan(short(["C", "CC"])).all()
-    assert "expected 2 numbers" in caplog.text
+def raises_for_cc(smiles: list[str]) -> list[int]:
+    if "CC" in smiles:
+        raise ValueError("too flat")
+    return [len(each) for each in smiles]
+
+
+def leaves_out_cc(smiles: list[str]) -> list[int]:
+    return [len(each) for each in smiles if each != "CC"]
+
+
+@pytest.mark.parametrize(
+    ("function", "together", "alone"),
+    [
+        (raises_for_cc, "ValueError: too flat", "ValueError: too flat"),
+        (leaves_out_cc, "expected one number for each of 3, got [1, 3]", "expected one number for a molecule, got []"),
+    ],
+)
+def test_a_batch_that_fails_is_asked_for_one_by_one(
+    function: Callable[..., object], together: str, alone: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scored = oracle(function, batch=True, isolate=False)
+    np.testing.assert_array_equal(scored(["C", "bad", "CC", "CCC"]), [1, np.nan, np.nan, 3])
+    assert f"3 molecules together failed ({together}); trying each alone" in caplog.text
+    assert f"'CC' could not be scored: {alone}" in caplog.text
+
+
+def test_several_numbers_for_one_objective_are_explained(caplog: pytest.LogCaptureFixture) -> None:
+    assert np.isnan(oracle(lambda smiles: (1.0, 2.0), isolate=False)(["C"])[0])
+    assert "got (1.0, 2.0); are they objectives (n_objectives=2), or does it take a list (batch=True)?" in caplog.text
 
 
 def test_several_objectives() -> None:
@@ -186,6 +221,11 @@ def test_printing_does_not_disturb() -> None:
         assert scored(["CCO"])[0] == 3
 
 
+def test_what_a_function_starts_does_not_read_the_requests() -> None:
+    with oracle(lambda smiles: len(subprocess.run(["cat"], capture_output=True).stdout), timeout_seconds=20) as scored:
+        np.testing.assert_array_equal(scored(["C", "CC"]), [0, 0])
+
+
 def test_parallel_equals_serial() -> None:
     smiles = ["C" * n for n in range(1, 40)] + ["broken"]
     plain = oracle("logp")
@@ -254,11 +294,25 @@ def test_identity_follows_the_code() -> None:
     assert identity(make(1)) != identity(make(1), version="2")
 
 
+def test_what_must_stay_in_one_process_is_refused(tmp_path: Path) -> None:
+    with CachedOracle(oracle("qed"), tmp_path / "s.sqlite") as cached:
+        for inner, kind in ((BudgetedOracle(oracle("qed"), 9), "BudgetedOracle"), (cached, "CachedOracle")):
+            for around in (inner, Stacked([oracle("mw"), Minimised(inner)])):
+                with pytest.raises(ConfigError, match=f"put it outside: {kind}"):
+                    ParallelOracle(around, workers=2)
+    with oracle(len) as isolated, pytest.raises(ConfigError, match="of its own already.*say there how many `workers`"):
+        IsolatedOracle(isolated)
+
+
 def test_misuse_is_refused() -> None:
     with pytest.raises(ConfigError, match="timeout_seconds"):
         ParallelOracle(oracle("qed"), workers=1, timeout_seconds=0)
     with pytest.raises(ConfigError, match="did you mean 'workers'"):
         oracle(len, worker=2)
+    with pytest.raises(ConfigError, match="n_objectives: should be greater than or equal to 1, got 0"):
+        oracle(len, n_objectives=0)
+    with pytest.raises(ConfigError, match="timeout_seconds: should be a finite number"):
+        oracle(len, timeout_seconds=float("inf"))
     with pytest.raises(ConfigError, match="isolated"):
         oracle(len, isolate=False, workers=2)
     with pytest.raises(ConfigError, match="a function"):

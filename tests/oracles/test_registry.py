@@ -81,6 +81,30 @@ def test_direction() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("QED", {}),
+        ("SA_Score", {}),
+        ("Osimertinib_MPO", {}),
+        ("Similarity", {"target": "CCO"}),
+        ("window", {"name": "LogP", "low": 1}),
+    ],
+)
+def test_names_are_known_in_any_case(name: str, parameters: dict) -> None:  # type: ignore[type-arg]
+    plain = {**parameters, "name": parameters["name"].lower()} if "name" in parameters else parameters
+    assert oracle(name, **parameters).identity == oracle(name.lower(), **plain).identity
+
+
+def test_a_list_is_several_objectives() -> None:
+    several = oracle(["qed", oracle("sa", direction="minimise"), oracle(len, isolate=False)])
+    assert several.objectives == ("qed", "sa", "len")
+    assert several(["CCO"]).tolist() == [[oracle("qed")(["CCO"])[0], -oracle("sa")(["CCO"])[0], 3]]
+    for source, options in (([], {}), (["qed", "sa"], {"direction": "minimise"}), (("qed",), {"workers": 2})):
+        with pytest.raises(ConfigError, match="give each its own"):
+            oracle(source, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
         ("osimertinb_mpo", {}, "did you mean 'osimertinib_mpo'.*`molvae oracles` lists all"),
@@ -93,7 +117,11 @@ def test_direction() -> None:
         ("isomers", {"formula": "c7h8"}, "molecular formula"),
         ("catalogue", {"names": ["PAIN"]}, "did you mean 'PAINS'"),
         ("window", {"name": "mw"}, "low, high or both"),
-        ("window", {"name": "logP", "low": 1}, "name: .*did you mean 'logp'"),
+        ("window", {"name": "logPP", "low": 1}, "name: .*did you mean 'logp'"),
+        ("element", {"symbol": "CL"}, "symbol: unknown element 'CL'; did you mean 'Cl'"),
+        ("isomers", {"formula": "C7H8Xx"}, "formula: unknown element 'Xx'"),
+        ("MolWt", {}, "unknown oracle 'MolWt'; did you mean 'mw'"),
+        ("tanimoto", {"target": "CCO"}, "did you mean 'similarity'"),
         ("desirability", {"terms": []}, "terms"),
         ("plogp_fitted", {"training": []}, "no molecule"),
         ("plogp_fitted", {"training": "ZINC.smi"}, "expected a list of SMILES, got 'ZINC.smi'"),

@@ -148,6 +148,15 @@ def test_cache_remembers_components(tmp_path: Path) -> None:
         assert inner.asked == inner.explained == asked  # canonical, once each, and never again
 
 
+def test_a_budget_explains_only_what_was_paid_for() -> None:
+    inner = Explained()
+    budgeted = BudgetedOracle(inner, 2, known={"CO": 2.0})
+    budgeted(["CCO"])
+    parts = budgeted.components(["OCC", "CCCC", "bad", "CO"])
+    np.testing.assert_array_equal(parts["C"], [2, np.nan, np.nan, 1])
+    assert inner.explained == ["CCO", "CO"]
+
+
 def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
     seen, script = tmp_path / "seen", tmp_path / "dock.py"
     script.write_text(
@@ -157,6 +166,7 @@ def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
     program = {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}
     joint = oracle("desirability", terms=[{"component": program}])
     with CachedOracle(joint, tmp_path / "s.sqlite") as cached:
+        assert np.isnan(cached.components(["CC"])["dock"])  # not scored yet, which is not remembered
         both = Stacked([cached, ComponentOf(cached, "dock")])
         for _ in range(2):
             np.testing.assert_array_equal(both(["OCC", "C", "CC"]), [[3, 3], [1, 1], [2, 2]])

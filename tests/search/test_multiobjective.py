@@ -343,3 +343,12 @@ def test_equal_names_and_unknown_components_are_refused(tmp_path: Path) -> None:
         run(config(tmp_path, search={"constraints": twice, "start": start}), tmp_path / "a")
     with pytest.raises(ConfigError, match=r"no component 'desirability.beuaty'; did you mean 'desirability.beauty'"):
         run(config(tmp_path, search={"constraints": unknown, "start": start}), tmp_path / "b")
+
+
+def test_a_list_of_oracles_is_a_list_of_objectives() -> None:
+    ease = oracle("sa", direction="minimise")
+    result = optimise(["QED", ease, lambda smiles: float(len(smiles))], 12, start=MOLECULES[:6], method=METHOD)
+    assert result.objectives[:2] == ("qed", "sa")
+    assert result.values.shape == (12, 3)
+    np.testing.assert_allclose(result.values[:, 1], ease(result.smiles))
+    assert result.pareto()
