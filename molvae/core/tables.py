@@ -32,7 +32,9 @@ SUFFIXES: dict[str, Kind] = {
     ".smi": "smi", ".smiles": "smi", ".txt": "smi",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
-SMI_COLUMNS = ["smiles", "name"]
+SMILES_COLUMN = "smiles"
+OTHERWISE_SMILES = ("canonical_smiles", "canonical smiles", "structure")  # where no column is called smiles
+SMI_COLUMNS = [SMILES_COLUMN, "name"]
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 PARQUET_ROWS_AT_ONCE = 4096
 LONGEST_CELL_CHARACTERS = 1_000_000  # a longer one is an unclosed quote
@@ -96,7 +98,8 @@ def _check_once(path: str | Path, names: Sequence[str]) -> None:
 
 
 def find_columns(path: str | Path, wanted: Sequence[str]) -> list[str]:
-    """The columns asked for, as the file names them: exactly so, or else in another case where only one is called so.
+    """The columns asked for, as the file names them: exactly so, or else in another case where only one is called so;
+    for "smiles" one of `OTHERWISE_SMILES` will do.
 
     Raises:
         DataError: one is missing, and the message lists those there are and the likeliest one; or there are two of it.
@@ -108,9 +111,12 @@ def find_columns(path: str | Path, wanted: Sequence[str]) -> list[str]:
 
 
 def _in_another_case(path: str | Path, found: Sequence[str], name: str) -> str:
-    if same := in_any_case(name, found):
+    usual = (name, *OTHERWISE_SMILES) if name == SMILES_COLUMN else (name,)
+    if same := next(filter(None, (in_any_case(each, found) for each in usual)), None):
         return same
     hint = did_you_mean(name, found)
+    if name == SMILES_COLUMN:
+        hint += "; say which column holds the SMILES (--column, or in a config)"
     headless = " (a .smi file has no header and only these)" if kind_of(path) == "smi" else ""
     shown = ", ".join(found[:30]) + (", ..." if len(found) > 30 else "")
     raise DataError(f"{path}: has no column {name!r}; its columns are: {shown}{headless}{hint}")

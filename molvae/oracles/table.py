@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from molvae.chem.molecules import parse
-from molvae.core.errors import DataError, OracleError
+from molvae.core.errors import ConfigError, DataError, OracleError
 from molvae.core.output import check_output, writing
-from molvae.core.tables import carried_columns, find_columns, in_chunks, read_rows
+from molvae.core.tables import SMILES_COLUMN, carried_columns, find_columns, in_chunks, read_rows
 from molvae.oracles.oracle import Oracle, distinct
 
 _CHUNK = 500  # rows held in memory
-_SMILES_COLUMNS = ("smiles", "canonical_smiles", "structure")  # in any case
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,15 @@ class ScoreSummary:
 
 
 def _smiles_column(path: Path, header: list[str], column: str | None) -> str:
-    """The column asked for, or one that is called as such columns are."""
-    if column is None:
-        usual = [name for name in _SMILES_COLUMNS if name in map(str.lower, header)]
-        column = usual[0] if usual else header[0] if len(header) == 1 else None
-        if column is not None and parse(column) is not None:
+    """The column asked for, the only one, or one that is called as such columns are."""
+    if column is None and len(header) == 1:
+        [column] = header
+        if parse(column) is not None:
             raise DataError(
                 f"{path}: expected a header line with the name of the column, got the molecule {column!r}; add such a "
                 "line, or name the file .smi (where it is the name: --column)"
             )
-    if column is None:
-        raise DataError(f"{path}: no SMILES column; name it with --column (columns: {', '.join(header)})")
-    return find_columns(path, [column])[0]
+    return find_columns(path, [column or SMILES_COLUMN])[0]
 
 
 def score_file(
@@ -67,13 +63,15 @@ def score_file(
         advance: told of the number of rows done, for a progress bar.
 
     Raises:
-        ConfigError: the output's name ends in something else.
+        ConfigError: the output's name ends in something else, or the output is the input.
         DataError: the input cannot be read, has no such column or one name twice or not one molecule, or the output
             cannot be written.
         OracleError: not one molecule could be scored.
     """
     source, out = Path(source), Path(out)
     check_output(out, "csv", "tsv", "parquet")
+    if out.exists() and out.samefile(source):
+        raise ConfigError(f"{out}: is the file that is read; write the scores to another one")
     header = carried_columns(source)
     column = _smiles_column(source, header, column)
     place = header.index(column)

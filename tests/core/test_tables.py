@@ -175,6 +175,15 @@ def test_missing_column_lists_those_there_are(tmp_path: Path) -> None:
         find_columns(tmp_path / "mols.smi", ["split"])
 
 
+@pytest.mark.parametrize(
+    "header", ["id,Canonical SMILES", "id,canonical_smiles", "Structure,structure,canonical_smiles"]
+)
+def test_smiles_may_be_called_as_others_call_them(tmp_path: Path, header: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\n" + ",".join(["1"] * header.count(",") + ["CCO"]) + "\n")
+    assert find_columns(tmp_path / "a.csv", ["smiles"]) == [header.split(",")[-1]]
+    assert [row.cells for row in read_rows(tmp_path / "a.csv", ["smiles"])] == [("CCO",)]
+
+
 def test_columns_are_found_in_any_case(tmp_path: Path) -> None:
     (tmp_path / "mols.csv").write_text("Smiles,pIC50,logP,logp\nCCO,6.5,1,2\n")
     assert find_columns(tmp_path / "mols.csv", ["smiles", "pic50", "logp"]) == ["Smiles", "pIC50", "logp"]

@@ -65,6 +65,13 @@ def test_a_column_of_the_oracle_s_name_is_not_overwritten(tmp_path: Path) -> Non
     assert rows(tmp_path / "out.csv")[0] == ["smiles", "qed", "qed_score"]
 
 
+def test_the_input_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles\nC\n")
+    with pytest.raises(ConfigError, match="is the file that is read"):
+        score_file(oracle("qed"), tmp_path / "in.csv", tmp_path / "in.csv")
+    assert (tmp_path / "in.csv").read_text() == "smiles\nC\n"
+
+
 def test_scoring_again_finds_a_free_name(tmp_path: Path) -> None:
     (tmp_path / "0.csv").write_text("smiles,mw\nC,old\n")
     for i in range(3):
@@ -77,7 +84,7 @@ def test_scoring_again_finds_a_free_name(tmp_path: Path) -> None:
     [
         ("in.csv", b"smiles,id,id\nC,1,2\n", None, "in.csv: has two columns 'id'"),
         ("in.csv", b"id,smils\n1,C\n", "smiles", "columns are: id, smils.*did you mean 'smils'"),
-        ("in.csv", b"a,b\n1,C\n", None, "no SMILES column"),
+        ("in.csv", b"a,b\n1,C\n", None, "say which column holds the SMILES"),
         ("in.csv", b"", None, "is empty"),
         ("in.csv", b"CCO\nCC\n", None, "expected a header line.*got the molecule 'CCO'.*name the file .smi"),
         ("in.csv", b"smiles,id\nC,1\n\nCC,2, 3\n", None, "row 2 has 3 cells, and the header 2"),
