@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,19 +14,19 @@ from rdkit import Chem
 
 from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import is_radical
-from molvae.core.errors import ConfigError, MoleculeError
+from molvae.core.errors import ConfigError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
 from molvae.data.conditions import Conditions
 from molvae.model.checkpoint import VOCABULARY, load_checkpoint, model_directory
 from molvae.model.interpolation import Points, spherical
 from molvae.model.inversion import INVERSION, inverted
+from molvae.model.reading import OnInvalid, read_each
 from molvae.model.vae import SequenceVAE
 from molvae.tokens.rewrite import rewritten
-from molvae.tokens.tokenizer import Ids, Tokenizer
+from molvae.tokens.tokenizer import Tokenizer
 
 Randomness = int | np.random.Generator
-OnInvalid = Literal["raise", "nan"]
 
 CHUNK = 512  # molecules computed together; large enough to be fast, small enough for any memory
 ROUNDS = 20  # how often `sample` and `neighbours` try before they give what they have
@@ -57,7 +57,7 @@ class MoleculeVAE:
 
     Every method takes and gives plain SMILES and NumPy arrays; N molecules, Z latent dimensions. What is deterministic
     does not depend on how molecules are batched, up to rounding (2e-6 of a latent coordinate). Randomness comes from
-    `rng`, a seed or a `numpy.random.Generator`.
+    `rng`, a `numpy.random.Generator` or a seed, which gives the same draws at each call and is 0 unless said otherwise.
 
     A conditional model reads each molecule together with its properties, and decodes towards properties that it is
     given: `vae.given(logp=3, qed=0.9).sample(10)`.
@@ -113,22 +113,18 @@ class MoleculeVAE:
             ConfigError: a property cannot be computed from the molecule (those of `molvae.chem.descriptors` can).
             MoleculeError: see `posterior`.
         """
-        found = np.full((len(smiles), len(self.properties)), np.nan)
         if self.conditions is None:
-            return found.astype(np.float32)
+            return np.empty((len(smiles), 0), dtype=np.float32)
         if unknown := [name for name in self.properties if name not in DESCRIPTORS]:
             raise ConfigError(
                 f"{', '.join(unknown)} cannot be computed from a molecule, so that this model can only decode: "
                 "given(...).sample and given(...).decode"
             )
-        for index, molecule in enumerate(smiles):
-            try:
-                mol = Chem.MolFromSmiles(self.tokenizer.standardiser(molecule))
-            except MoleculeError as error:
-                if on_invalid == "raise":
-                    raise error.at(index) from error
-                continue
-            found[index] = [DESCRIPTORS[name](mol) for name in self.properties]
+        found = np.full((len(smiles), len(self.properties)), np.nan)
+        for index, molecule in enumerate(read_each(self.tokenizer.standardiser, smiles, on_invalid)):
+            if molecule is not None:
+                mol = Chem.MolFromSmiles(molecule)
+                found[index] = [DESCRIPTORS[name](mol) for name in self.properties]
         return self.conditions.standardised(found)
 
     # --- molecules to latent points -----------------------------------------------------------------------------------
@@ -149,6 +145,7 @@ class MoleculeVAE:
 
         Raises:
             MoleculeError: a molecule is invalid, too long, or has tokens that the model does not know.
+            ValueError: on_invalid is something else.
         """
         mean, std = (np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32) for _ in range(2))
         for rows, batch in self._batches(smiles, on_invalid):
@@ -199,12 +196,7 @@ class MoleculeVAE:
         bound = np.full(len(smiles), np.nan, dtype=np.float32)
         with torch.inference_mode():
             for rows, batch in self._batches(smiles, on_invalid, chunk=max(1, CHUNK // k)):
-                h = self.network.encoder(*batch)
-                z, log_weight = self.network.bottleneck.importance(h, k, generator)  # (K, B, Z), (K, B)
-                told = None if batch.properties is None else batch.properties.repeat(k, 1)
-                log_likelihood = self.network.log_prob(batch.tokens.repeat(k, 1), z.flatten(0, 1), told).view(k, -1)
-                weighted = torch.logsumexp(log_likelihood + log_weight, 0) - math.log(k)
-                bound[rows] = weighted.cpu().numpy()
+                bound[rows] = self.network.importance_bound(batch, k, generator).cpu().numpy()
         return bound
 
     # --- latent points to molecules -----------------------------------------------------------------------------------
@@ -230,13 +222,13 @@ class MoleculeVAE:
                 place of what the model was `given`.
 
         Raises:
-            ValueError: z has another shape.
+            ValueError: z or properties have another shape.
             ConfigError: the model is conditional, and was not given any properties.
         """
         z = np.asarray(z, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"expected latent points of shape (N, {self.latent_dim}), got {z.shape}")
-        wanted = self._towards(len(z)) if properties is None else torch.from_numpy(properties)
+        wanted = self._towards(len(z), properties)
         found: list[str | None] = [None] * len(z)
         generator, rows = self._generator(rng), np.flatnonzero(np.isfinite(z).all(axis=1))
         chunk = CHUNK if beam_width is None else max(1, CHUNK // beam_width)
@@ -265,7 +257,8 @@ class MoleculeVAE:
     def sample(self, n: int, temperature: float | None = 1.0, top_p: float = 1.0, rng: Randomness = 0) -> list[str]:
         """`n` molecules from the prior, repetitions included; fewer only if the model spells hardly any molecules.
 
-        Radicals are drawn again: the grammar of SELFIES allows them, and no molecule to train on had any.
+        The same ones at each call, unless `rng` is another seed or a generator. Radicals are drawn again: the grammar
+        of SELFIES allows them, and no molecule to train on had any.
         """
         rng = np.random.default_rng(rng)
         found: list[str] = []
@@ -351,21 +344,14 @@ class MoleculeVAE:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _encoded(self, smiles: Sequence[str], on_invalid: OnInvalid) -> list[Ids | None]:
-        if isinstance(smiles, str):
-            raise TypeError("expected a list of SMILES, got one string; write [smiles]")
-        encoded: list[Ids | None] = []
-        for index, molecule in enumerate(smiles):
-            try:
-                encoded.append(self.tokenizer.encode(molecule))
-            except MoleculeError as error:
-                if on_invalid == "raise":
-                    raise error.at(index) from error
-                encoded.append(None)
-        return encoded
-
-    def _towards(self, n: int) -> torch.Tensor | None:
-        """What n points are decoded towards, (n, P); None for a model that is not conditional."""
+    def _towards(self, n: int, properties: Points | None) -> torch.Tensor | None:
+        """What n points are decoded towards, (n, P): `properties`, or else what was given, None for a model that is not
+        conditional."""
+        if properties is not None:
+            told, shape = np.asarray(properties, dtype=np.float32), (n, len(self.properties))
+            if told.shape != shape:
+                raise ValueError(f"expected properties of shape {shape}, a row for each point, got {told.shape}")
+            return torch.from_numpy(told)
         if self.conditions is None:
             return None
         if self.target is None:
@@ -383,7 +369,7 @@ class MoleculeVAE:
         self, smiles: Sequence[str], on_invalid: OnInvalid, chunk: int = CHUNK
     ) -> Iterator[tuple[list[int], TokenBatch]]:
         """Batches of similar length with the rows they belong to; molecules that cannot be encoded are left out."""
-        encoded = self._encoded(smiles, on_invalid)
+        encoded = read_each(self.tokenizer.encode, smiles, on_invalid)
         own = torch.from_numpy(self.describe(smiles, "nan")) if self.properties else None
         rows = sorted((i for i, ids in enumerate(encoded) if ids is not None), key=lambda i: len(encoded[i]))  # type: ignore[arg-type]
         for start in range(0, len(rows), chunk):

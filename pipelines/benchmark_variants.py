@@ -7,8 +7,8 @@ reconstruction; rate, ELBO and IWAE(64) in nats per molecule; latent dimensions 
 draws of the prior at temperature 1, the share that are radicals (which ZINC has none of), the similarity to the nearest
 test molecule (SNN), the fragments' cosine and the distance of the SA score's distribution, as MOSES defines them.
 
-Stop it at any moment; the same command goes on. A measured variant is a row of the CSV file. Variants go to processes
-of one thread each.
+Stop it at any moment; the same command goes on. A measured variant is a row of the CSV file, and is not measured again
+unless something that the row names has changed. Variants go to processes of one thread each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pandas as pd
 from molvae.cli.faults import run_script
 from molvae.core.config import Spec, did_you_mean, load_config
 from molvae.core.errors import ConfigError, DataError
-from molvae.core.files import read_json
+from molvae.core.files import read_json, sha256_file, sha256_text
 from molvae.core.runtime import usable_cpus
 from molvae.core.tables import read_split
 from pipelines.rows import finished, in_pool, markdown, packed, save, unpacked
@@ -51,12 +51,16 @@ class Study(Spec):
 
 @dataclass(frozen=True)
 class Job:
-    """One model to train: the config, everything changed in it, and the seed."""
+    """One model to train, by config, everything changed in it, and seed; and to measure, on how many molecules of which
+    file (the beginning of its sha256) and on how many draws of the prior."""
 
     variant: str
     config: str
     overrides: str
     seed: int
+    data: str
+    n_test: int
+    n_samples: int
 
 
 @dataclass(frozen=True)
@@ -76,19 +80,24 @@ class Row(Job):
     training_seconds: float
 
 
-def run_job(job: Job, data: Path, runs: Path, n_test: int, n_samples: int) -> Row:
-    """Train and measure one variant; called in a process of its own."""
+def run_job(job: Job, data: Path, runs: Path) -> Row:
+    """Train and measure one variant; called in a process of its own.
+
+    The run directory is named after everything that is configured: runs that differ in the number of epochs alone
+    would go on with each other's weights.
+    """
     from molvae.training.config import TrainConfig
     from molvae.training.trainer import train
 
-    directory = runs / f"{job.variant}-{job.seed}"
     changes = ["threads=1", *unpacked(job.overrides), f"seed={job.seed}"]
-    model = train(load_config(job.config, TrainConfig, changes), directory)
+    config = load_config(job.config, TrainConfig, changes)
+    directory = runs / f"{job.variant}-{job.seed}-{sha256_text(config.model_dump_json())[:8]}"
+    model = train(config, directory)
     seconds = read_json(directory / "manifest.json")["seconds"]
-    return measured(job, model, list(islice(read_split(data, "smiles", "test"), n_test)), n_samples, seconds)
+    return measured(job, model, list(islice(read_split(data, "smiles", "test"), job.n_test)), seconds)
 
 
-def measured(job: Job, model: Path, test: list[str], n_samples: int, seconds: float) -> Row:
+def measured(job: Job, model: Path, test: list[str], seconds: float) -> Row:
     """The row of a trained model.
 
     Raises:
@@ -101,7 +110,7 @@ def measured(job: Job, model: Path, test: list[str], n_samples: int, seconds: fl
 
     vae = load(model, "cpu")
     found = evaluate(vae, test, seed=job.seed)
-    drawn = vae.decode(vae.prior(n_samples, job.seed), temperature=1.0, rng=job.seed)
+    drawn = vae.decode(vae.prior(job.n_samples, job.seed), temperature=1.0, rng=job.seed)
     valid = [(smiles, mol) for smiles in drawn if smiles is not None and (mol := parse(smiles)) is not None]
     likeness = compare(drawn, test)
     return Row(
@@ -120,7 +129,9 @@ def measured(job: Job, model: Path, test: list[str], n_samples: int, seconds: fl
     )
 
 
-def jobs(study: Study, only: Sequence[str], overrides: Sequence[str]) -> Iterator[Job]:
+def jobs(
+    study: Study, only: Sequence[str], overrides: Sequence[str], data: str, n_test: int, n_samples: int
+) -> Iterator[Job]:
     """All models asked for.
 
     Raises:
@@ -133,7 +144,7 @@ def jobs(study: Study, only: Sequence[str], overrides: Sequence[str]) -> Iterato
     for seed in study.seeds:
         for name in only or study.variants:
             changes = packed([*study.overrides, *study.variants[name], *overrides])
-            yield Job(name, study.config.as_posix(), changes, seed)
+            yield Job(name, study.config.as_posix(), changes, seed, data, n_test, n_samples)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -173,11 +184,12 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/variants"), help="where the models are kept")
     parser.add_argument("--out", type=Path, default=Path("data/results/variants.csv"), help="a row for each model")
     args = parser.parse_args()
-    wanted = list(jobs(load_config(args.study, Study), args.only, args.set))
     if next(read_split(args.data, "smiles", "test"), None) is None:
         raise DataError(f"{args.data}: no row has 'test' in the column 'split'")
+    data = f"sha256 {sha256_file(args.data)[:12]}"  # digits alone would come back from the CSV file as a number
+    wanted = list(jobs(load_config(args.study, Study), args.only, args.set, data, args.test, args.samples))
     done = finished(args.out, Job, Row)
-    work = partial(run_job, data=args.data, runs=args.runs, n_test=args.test, n_samples=args.samples)
+    work = partial(run_job, data=args.data, runs=args.runs)
     for job, row in in_pool(work, [job for job in wanted if job not in done], args.processes, jobs_each=1):
         done[job] = row
         save(done.values(), args.out, Job)

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from molvae.cli.faults import run_script
-from molvae.core.config import load_config
-from molvae.core.errors import DataError
+from molvae.core.config import load_config, parse_config
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json, sha256_file, write_json, write_text
 from molvae.core.tables import read_split
 from molvae.data.prepare import PrepareConfig, prepare
-from molvae.data.splits import ColumnSplit
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import load
 from molvae.model.checkpoint import DESCRIPTION, VOCABULARY, load_checkpoint, model_directory, save_checkpoint
@@ -74,7 +73,7 @@ def package(run: Path, target: Path, metrics: dict[str, Any]) -> None:
 
 
 def _kept(info: dict[str, Any]) -> dict[str, Any]:
-    return {key: info[key] for key in ("initial", "step", "epochs")}
+    return {key: info[key] for key in ("initial", "step", "epochs", "conditions") if key in info}
 
 
 def card(
@@ -121,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """All stages; those that are done are not done again.
 
     Raises:
+        ConfigError: the model wants another number of properties than are to be computed.
         DataError: there are no test molecules to fill in the card.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -130,8 +130,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", default=None, help="of the weights  [default: that of the config]")
     parser.add_argument("--note", default="none", help="for the model card: what a reader of the run should know")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; repeat")
+    parser.add_argument("--descriptors", nargs="+", default=[], metavar="NAME", help="to condition the model on")
     args = parser.parse_args(arguments)
     spec = load_config(args.config, TrainConfig, args.set)
+    if len(args.descriptors) != spec.model.condition_dim:
+        raise ConfigError(
+            f"model.condition_dim is {spec.model.condition_dim}, but --descriptors names {len(args.descriptors)} "
+            "properties; name as many as the model is to be conditioned on"
+        )
     name = args.name or args.config.stem
     run, target = Path("runs") / args.config.stem, Path("molvae/weights") / name
     test = list(read_split(args.data, "smiles", "test"))
@@ -139,8 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise DataError(f"{args.data}: no row has 'test' in the column 'split'; the card needs some")
 
     vocabulary = None if spec.initial is None else model_directory(spec.initial)  # of the weights to begin with
-    split = ColumnSplit(column="split")
-    prepare(PrepareConfig(inputs=(args.data,), output=Path(spec.data), split=split, vocabulary=vocabulary))
+    wanted = {"inputs": [args.data], "output": spec.data, "split": {"kind": "column", "column": "split"}}
+    wanted |= {"descriptors": args.descriptors, "vocabulary": vocabulary}
+    prepare(parse_config(wanted, PrepareConfig))
     train(spec, run)
     metrics = evaluate(load(run / "model"), test).as_dict()
     package(run, target, metrics)

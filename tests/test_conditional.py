@@ -104,6 +104,15 @@ def test_everything_that_decodes_goes_where_it_was_told(vae: MoleculeVAE) -> Non
 
 
 @pytest.mark.integration
+def test_properties_to_decode_towards_have_a_row_for_each_point(vae: MoleculeVAE) -> None:
+    z = vae.prior(2)
+    assert vae.decode(z, properties=[[0.5], [1.0]]) == vae.decode(z, properties=np.array([[0.5], [1.0]]))  # type: ignore[arg-type]
+    for wrong in (np.zeros((1, 1)), np.zeros((2, 2)), np.zeros(2)):
+        with pytest.raises(ValueError, match=r"expected properties of shape \(2, 1\), a row for each point, got \("):
+            vae.decode(z, properties=wrong)
+
+
+@pytest.mark.integration
 def test_where_to_go_must_be_said(vae: MoleculeVAE, model: Path) -> None:
     with pytest.raises(ConfigError, match=r"decodes towards properties; say which: given\(heavy_atoms=...\)"):
         vae.sample(3)

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_model import small_molecules
+from small_model import small_molecules, small_vae
 from torch.distributions import Normal
+from torch.utils.flop_counter import FlopCounterMode
 
 from molvae import generation
 from molvae.chem.molecules import canonical
 from molvae.core.errors import CheckpointError, DeviceError, MoleculeError
 from molvae.generation import MoleculeVAE, load
 from molvae.model.interpolation import spherical
+from molvae.model.inversion import inverted
 from molvae.tokens.rewrite import rewritten
 from molvae.tokens.vocabulary import EOS, PAD
 
@@ -124,6 +126,12 @@ def test_one_string_is_not_a_list(tiny_vae: MoleculeVAE) -> None:
         tiny_vae.embed("CCO")
 
 
+def test_on_invalid_is_one_of_two(tiny_vae: MoleculeVAE) -> None:
+    for use in (tiny_vae.embed, tiny_vae.rate, tiny_vae.log_prob, tiny_vae.invert, tiny_vae.reconstruct):
+        with pytest.raises(ValueError, match="on_invalid: expected 'raise' or 'nan', got 'skip'"):
+            use(["CCO"], on_invalid="skip")  # type: ignore[arg-type, operator]
+
+
 def test_threads_and_the_global_generator_are_left_alone(tiny_vae: MoleculeVAE) -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     tiny_vae.decode(tiny_vae.embed(["OCc1ccccc1"]), temperature=1.0, rng=3)
@@ -160,9 +168,22 @@ def test_inversion_needs_no_company_and_leaves_no_trace(tiny_vae: MoleculeVAE) -
         np.concatenate([tiny_vae.invert([s], steps=5) for s in smiles]), together[:-1], atol=1e-4
     )
     np.testing.assert_array_equal(tiny_vae.invert(smiles, steps=0), tiny_vae.embed(smiles))
-    assert all(p.grad is g for p, g in zip(tiny_vae.network.parameters(), before, strict=True))
+    assert all(p.requires_grad and p.grad is g for p, g in zip(tiny_vae.network.parameters(), before, strict=True))
     with pytest.raises(MoleculeError, match="not a valid SMILES"):
         tiny_vae.invert(["C1CC"])
+
+
+def test_inversion_goes_backward_to_the_points_alone_and_in_full_precision() -> None:
+    vae, steps, precise = small_vae(), 3, []
+    decoder, ((_, batch),) = vae.network.decoder, vae._batches(small_molecules()[:20], "raise")
+    z = torch.zeros(20, vae.latent_dim)
+    with FlopCounterMode(display=False) as forward:
+        decoder.logits(batch.tokens, z)
+    decoder.output.register_full_backward_hook(lambda *_: precise.append(not torch.backends.cudnn.allow_tf32))
+    with FlopCounterMode(display=False) as counter, torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        inverted(decoder, batch.tokens, z, steps)
+    assert counter.get_total_flops() <= (2 * steps + 1) * forward.get_total_flops()
+    assert precise == [True] * steps
 
 
 # --- likelihood -------------------------------------------------------------------------------------------------------
@@ -248,6 +269,7 @@ def test_samples_are_molecules(tiny_vae: MoleculeVAE) -> None:
     found = tiny_vae.sample(50, rng=4)
     assert len(found) == 50
     assert found == tiny_vae.sample(50, rng=4) != tiny_vae.sample(50, rng=5)
+    assert tiny_vae.sample(50) == tiny_vae.sample(50, rng=np.random.default_rng(0))
     assert all(molecule == canonical(molecule) for molecule in found)
 
 

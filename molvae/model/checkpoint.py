@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +69,29 @@ def save_checkpoint(
     write_json(base / DESCRIPTION, description)
 
 
+def read_description(directory: str | Path) -> dict[str, Any]:
+    """What a model directory says of its model.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another format version.
+    """
+    with _readable(base := Path(directory)):
+        info: dict[str, Any] = read_json(base / DESCRIPTION)
+        if info["format_version"] != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{base}: format version {info['format_version']}, this molvae reads {FORMAT_VERSION}; update molvae"
+            )
+    return info
+
+
 def load_checkpoint(directory: str | Path, device: torch.device | str = "cpu") -> tuple[SequenceVAE, dict[str, Any]]:
     """The model in evaluation mode, and its description.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another format version.
     """
-    base = Path(directory)
-    try:
-        info: dict[str, Any] = read_json(base / DESCRIPTION)
-        if info["format_version"] != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{base}: format version {info['format_version']}, this molvae reads {FORMAT_VERSION}; update molvae"
-            )
+    info = read_description(directory)
+    with _readable(base := Path(directory)):
         for name in (WEIGHTS, VOCABULARY):
             if sha256_file(base / name) != info["sha256"][name]:
                 raise CheckpointError(
@@ -89,10 +100,17 @@ def load_checkpoint(directory: str | Path, device: torch.device | str = "cpu") -
         model = SequenceVAE(VAESpec.model_validate(info["spec"]), info["n_tokens"])
         weights = load_file(base / WEIGHTS, device="cpu")
         model.load_state_dict({name: value.float() for name, value in weights.items()})
+    return model.to(device).eval(), info
+
+
+@contextmanager
+def _readable(base: Path) -> Iterator[None]:
+    """Say as a CheckpointError what goes wrong while a model directory is read."""
+    try:
+        yield
     except CheckpointError:
         raise
     except FileNotFoundError as error:
         raise CheckpointError(f"{base}: not a model directory, {Path(error.filename).name} is missing") from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
         raise CheckpointError(f"{base}: cannot be read as a model ({error}); fetch or train it again") from error
-    return model.to(device).eval(), info

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ def inverted(
     spelled, so those that spell them already are not moved; one that never does is where it was after `steps` steps of
     the learning rate `rate`.
     """
+    decoder = _constant(decoder)
     found, rows = z.detach().clone(), torch.arange(len(z), device=z.device)
     point = nn.Parameter(found.clone())
     optimiser = torch.optim.Adam([point], lr=rate)
@@ -36,6 +39,16 @@ def inverted(
         lost = nn.functional.cross_entropy(
             logits[:, missing].flatten(0, 1), wanted[:, missing].flatten(), ignore_index=PAD, reduction="sum"
         )
-        (point.grad,) = torch.autograd.grad(lost, point)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # backward is out of the recurrence's reach
+            (point.grad,) = torch.autograd.grad(lost, point)
         optimiser.step()
     return found
+
+
+def _constant(decoder: GRUDecoder) -> GRUDecoder:
+    """The decoder with weights that no gradients are computed for: a copy that shares their memory.
+
+    A copy, since others may be using the decoder itself at the same time.
+    """
+    shared = {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in decoder.parameters()}
+    return deepcopy(decoder, shared)  # what is in the memo is taken from there

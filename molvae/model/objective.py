@@ -107,12 +107,13 @@ class LatentDiagnosis(NamedTuple):
     Attributes:
         active_units: see `active_units`.
         rate: mean KL by group, (G,) nats.
-        mutual_information: estimate of I(x; z) = R - KL(q(z) || p(z)) in nats (Hoffman and Johnson 2016).
+        mutual_information: estimate of I(x; z) = R - KL(q(z) || p(z)) in nats (Hoffman and Johnson 2016); None where
+            q(z|x) is no Gaussian.
     """
 
     active_units: int
     rate: Tensor
-    mutual_information: float
+    mutual_information: float | None
 
 
 def active_units(mean: Tensor) -> int:
@@ -123,19 +124,24 @@ def active_units(mean: Tensor) -> int:
     return int((mean.var(0, correction=0) > 0.01).sum())
 
 
-def diagnose(mean: Tensor, std: Tensor, rate: Tensor, generator: torch.Generator | None = None) -> LatentDiagnosis:
-    """Diagnosis of posteriors (N, Z) with rates (N, G) over N molecules; aggregate posterior by minibatch weighting.
+def diagnose(
+    mean: Tensor, std: Tensor | None, rate: Tensor, generator: torch.Generator | None = None
+) -> LatentDiagnosis:
+    """Diagnosis of N posteriors with mean (N, Z), with std (N, Z) if they are Gaussian, and with rates (N, G)."""
+    information = None if std is None else _mutual_information(mean, std, generator)
+    return LatentDiagnosis(active_units(mean.cpu().double()), rate.mean(0), information)
 
-    I(x; z) ~ mean_i [log q(z_i | x_i) - log (1/N) sum_j q(z_i | x_j)], bounded by log N.
-    """
+
+def _mutual_information(mean: Tensor, std: Tensor, generator: torch.Generator | None) -> float:
+    """I(x; z) ~ mean_i [log q(z_i | x_i) - log (1/N) sum_j q(z_i | x_j)], bounded by log N: the aggregate posterior by
+    minibatch weighting."""
     n = len(mean)
     z = mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
     z, mean, std = (part.cpu().double() for part in (z, mean, std))  # squares of small deviations cancel
     precision = std.square().reciprocal()
     square = z.square() @ precision.t() - 2 * z @ (mean * precision).t() + (mean.square() * precision).sum(1)
     log_density = -0.5 * square - std.log().sum(1)  # (N, N), [i, j] = log q(z_i | x_j) + constant
-    information = (log_density.diagonal() - torch.logsumexp(log_density, 1) + math.log(n)).mean()
-    return LatentDiagnosis(active_units(mean), rate.mean(0), float(information))
+    return float((log_density.diagonal() - torch.logsumexp(log_density, 1) + math.log(n)).mean())
 
 
 def collapse_warning(diagnosis: LatentDiagnosis, latent_dim: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -94,6 +95,14 @@ class SequenceVAE(nn.Module):
     def log_prob(self, tokens: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """log p(tokens | z) in nats, (B,), for tokens (B, T) and z (B, Z)."""
         return self.decoder.log_prob(tokens, z, condition)
+
+    def importance_bound(self, batch: TokenBatch, k: int, generator: torch.Generator | None = None) -> Tensor:
+        """Lower bounds of log p(x) of a batch with K posterior samples each, (B,) nats (Burda et al. 2016, eq. 8)."""
+        tokens, lengths, condition = batch
+        z, log_weight = self.bottleneck.importance(self.encoder(tokens, lengths, condition), k, generator)
+        told = None if condition is None else condition.repeat(k, 1)
+        log_likelihood = self.log_prob(tokens.repeat(k, 1), z.flatten(0, 1), told).view(k, -1)  # (K, B)
+        return torch.logsumexp(log_likelihood + log_weight, 0) - math.log(k)
 
     @torch.no_grad()
     def decode(

@@ -22,7 +22,10 @@ from molvae.nn.priors import NormalPrior, Prior
 
 
 class LatentSample(NamedTuple):
-    """What a bottleneck gives: z (B, Z), rate (B, G) in nats, an auxiliary loss () in nats, and the posterior."""
+    """What a bottleneck gives: z (B, Z), rate (B, G) in nats, an auxiliary loss () in nats, and the posterior.
+
+    For a ladder the posterior of a level is the one given the draws above it, in z, and not q(z|x); see `encode`.
+    """
 
     z: Tensor
     rate: Tensor

@@ -13,7 +13,7 @@ given, it runs cuDNN's recurrences in float16, where the small gradients of a me
 On a CPU this module runs the same recurrence over *tokens* as one autograd function: the input projection of a token is
 a row of a table, the state stays in float32, the matrix products may run in bfloat16 (several times faster where the
 CPU has AMX or AVX-512 BF16), and the gradients of weight and table are one large product each after the loop instead of
-T small ones.
+T small ones, left out where the weights are constants (`model/inversion.py`).
 
 Symbols: B batch, T tokens, V vocabulary, H hidden. Gates come in the order r, u, c along the first axis, so that
 each gate of each step is one contiguous block.
@@ -91,8 +91,10 @@ class _Recurrence(torch.autograd.Function):
         dtype: torch.dtype = ctx.dtype  # type: ignore[attr-defined]
         n_steps, n_batch, n_hidden = states.shape
         w = weight.to(dtype)  # (3H, H)
-        inner = h0.new_empty(n_steps, n_batch, 3 * n_hidden, dtype=dtype)  # gradient at h W + b
-        grad_candidate = h0.new_empty(n_steps, n_batch, n_hidden, dtype=dtype)  # at the candidate's input projection
+        _, of_table, _, _, of_weight, of_bias, _, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
+        keep = of_table or of_weight or of_bias
+        inner = h0.new_empty(n_steps if keep else 1, n_batch, 3 * n_hidden, dtype=dtype)  # gradient at h W + b
+        grad_candidate = h0.new_empty(len(inner), n_batch, n_hidden, dtype=dtype)  # at the candidate's input projection
         grad_static = states.new_zeros(3, n_batch, n_hidden)
         grad_h = torch.zeros_like(h0)
         product = h0.new_empty(n_batch, n_hidden, dtype=dtype)
@@ -110,17 +112,22 @@ class _Recurrence(torch.autograd.Function):
             grad_r.mul_(torch.addcmul(r, r, r, value=-1, out=slope))
             for gate, grad in enumerate((grad_r, grad_u, grad_c)):
                 grad_static[gate].add_(grad)
-            grad_candidate[t] = grad_c
             torch.mul(grad_c, r, out=grad_part)
-            inner[t] = grads_inner
-            grad_h.mul_(u).add_(torch.mm(inner[t], w, out=product))
+            at = t if keep else 0
+            grad_candidate[at], inner[at] = grad_c, grads_inner
+            grad_h.mul_(u).add_(torch.mm(inner[at], w, out=product))
         flat = inner.view(-1, 3 * n_hidden)
-        before = torch.cat([h0[None], states[:-1]]).view(-1, n_hidden).to(dtype)
-        one_hot = functional.one_hot(tokens.reshape(-1), ctx.n_tokens).to(dtype).t().contiguous()  # type: ignore[attr-defined]
-        grad_gates = (one_hot @ flat[:, : 2 * n_hidden]).view(-1, 2, n_hidden).transpose(0, 1)
-        grad_table = torch.cat([grad_gates, (one_hot @ grad_candidate.view(-1, n_hidden))[None]]).float()
-        grad_bias = flat[:, 2 * n_hidden :].float().sum(0)
-        return None, grad_table, grad_static, grad_h, (flat.t() @ before).float(), grad_bias, None, None
+        grad_table = grad_weight = grad_bias = None
+        if of_table:
+            one_hot = functional.one_hot(tokens.reshape(-1), ctx.n_tokens).to(dtype).t().contiguous()  # type: ignore[attr-defined]
+            grad_gates = (one_hot @ flat[:, : 2 * n_hidden]).view(-1, 2, n_hidden).transpose(0, 1)
+            grad_table = torch.cat([grad_gates, (one_hot @ grad_candidate.view(-1, n_hidden))[None]]).float()
+        if of_weight:
+            before = torch.cat([h0[None], states[:-1]]).view(-1, n_hidden).to(dtype)
+            grad_weight = (flat.t() @ before).float()
+        if of_bias:
+            grad_bias = flat[:, 2 * n_hidden :].float().sum(0)
+        return None, grad_table, grad_static, grad_h, grad_weight, grad_bias, None, None
 
 
 class TokenGRU(torch.nn.Module):

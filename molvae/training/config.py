@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from molvae.core.config import DeviceName, Spec
-from molvae.model.bottlenecks import VQSpec
+from molvae.model.bottlenecks import GaussianSpec
 from molvae.model.objective import Objective
 from molvae.model.vae import VAESpec
 
@@ -61,8 +61,9 @@ class TrainConfig(Spec):
 
     @model_validator(mode="after")
     def _penalties_fit(self) -> TrainConfig:
-        if isinstance(self.model.bottleneck, VQSpec) and self.objective.penalties:
+        if self.objective.penalties and not isinstance(self.model.bottleneck, GaussianSpec):
             raise ValueError(
-                "objective.penalties are for Gaussian posteriors (model.bottleneck.kind gaussian or ladder), not for vq"
+                "objective.penalties need the density of q(z|x), which only model.bottleneck.kind gaussian gives, not "
+                f"{self.model.bottleneck.kind}; leave them out or take that kind"
             )
         return self

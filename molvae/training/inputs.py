@@ -12,7 +12,7 @@ from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
 from molvae.data.conditions import Conditions
 from molvae.data.shards import TokenShards
-from molvae.model.checkpoint import DESCRIPTION
+from molvae.model.checkpoint import read_description
 
 
 def open_split(directory: Path, split: str, condition_dim: int) -> TokenShards:
@@ -66,12 +66,13 @@ def conditions_of(shards: TokenShards, manifest: dict[str, Any], before: Path | 
         before: the model directory that training goes on with, if any.
 
     Raises:
+        CheckpointError: that directory holds no model, or a damaged one.
         ConfigError: the data have other properties than that model was trained with.
     """
     if shards.properties is None:
         return None
     measured = Conditions.measured(manifest["properties"], shards.properties)
-    known = None if before is None else read_json(before / DESCRIPTION).get("conditions")
+    known = None if before is None else read_description(before).get("conditions")
     if known is None:
         return measured
     kept = Conditions.from_dict(known)

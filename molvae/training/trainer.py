@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from molvae.training.validation import validate
 log = logging.getLogger(__name__)
 
 CONFIG, EVENTS, RESUME, MODEL = "config.resolved.toml", "events.jsonl", "resume/state.pt", "model"
-METRICS, MANIFEST = "metrics.json", "manifest.json"
+METRICS, MANIFEST, TENSORBOARD = "metrics.json", "manifest.json", "tensorboard"
 RESULTS = (METRICS, MANIFEST, *(f"{MODEL}/{name}" for name in (DESCRIPTION, WEIGHTS, VOCABULARY)))
 LOG_EVERY_STEPS = 20
 
@@ -51,8 +52,9 @@ LOG_EVERY_STEPS = 20
 def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path:
     """Train, or go on training, and return the model directory.
 
-    The same call resumes: a run directory that holds a state of the same configuration is continued (more epochs may be
-    asked for), and on a CPU the result equals that of an uninterrupted run to the bit.
+    The same call resumes: a run directory that holds a state of the same configuration is continued, and on a CPU the
+    result equals that of an uninterrupted run to the bit. More epochs may be asked for; the learning rate then follows
+    the longer schedule from there on, so that the result is not that of a run that had them from the start.
 
     Raises:
         ConfigError: the directory belongs to a run with another configuration, or of another number of processes.
@@ -89,6 +91,13 @@ class Meter:
         self.distortion += float(terms.distortion.detach())
         self.rate += float(terms.rate.detach())
         self.penalty += float(terms.penalty.detach())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time that is spent inside out of the throughput."""
+        began = time.monotonic()
+        yield
+        self.started += time.monotonic() - began
 
     def event(self) -> dict[str, Any]:
         """Losses in nats per molecule and throughput of this process."""
@@ -135,9 +144,12 @@ class Run:
         optimiser = build_optimiser(self.model, config.optimiser)
         data = data_sha256(manifest)
         self.state = TrainState(self.model, optimiser, world_size=hardware.world_size, data_sha256=data)
-        wanted = config.tensorboard and self.hardware.is_main
-        self.tensorboard: Any = _summary_writer(directory) if wanted else None
+        self.tensorboard: Any = None
+        writer = _summary_writer() if config.tensorboard and self.hardware.is_main else None
         self._open_directory(fresh)
+        if writer is not None:  # it begins a file at once, so not before those of an earlier run are gone
+            self.tensorboard = writer(str(directory / TENSORBOARD))
+        self._event("start", step=self.state.step, device=str(self.hardware.device), threads=torch.get_num_threads())
 
     def _before(self, fresh: bool) -> Path | None:
         """The model that the run goes on with, if it does not begin with random weights."""
@@ -161,17 +173,24 @@ class Run:
             if self.config.initial is not None:
                 _begin_with(self.model, model_directory(self.config.initial), self.data)
             if self.hardware.is_main:
-                for old in (RESUME, EVENTS, *(RESULTS if fresh else ())):  # not to be taken for those of this run
-                    (self.directory / old).unlink(missing_ok=True)
+                names = (RESUME, EVENTS, *(RESULTS if fresh else ()))  # not to be taken for those of this run
+                curves = (self.directory / TENSORBOARD).glob("events.out.tfevents.*")
+                for old in (*(self.directory / name for name in names), *curves):
+                    old.unlink(missing_ok=True)
         if self.hardware.is_main:
             self.directory.mkdir(parents=True, exist_ok=True)
             dump_config(self.config, config)
-            self._event(
-                "start", step=self.state.step, device=str(self.hardware.device), threads=torch.get_num_threads()
-            )
 
     def to_the_end(self, stop: StopFlag) -> None:
         """All remaining steps, the last validation, and the model directory."""
+        try:
+            self._remaining_steps(stop)
+            self._finish()
+        finally:
+            if self.tensorboard is not None:
+                self.tensorboard.close()
+
+    def _remaining_steps(self, stop: StopFlag) -> None:
         self._clock = time.monotonic() - self.state.seconds
         last_save = time.monotonic()
         meter = Meter()
@@ -184,14 +203,15 @@ class Run:
                     self._step(batch, meter)
                     meter = self._log(meter, bar)
                     if self.state.step % self.config.validation.every_steps == 0 and self.state.step < self.n_steps:
-                        self._validate()
+                        with meter.paused():
+                            self._validate()
                     if self._agree(stop.stopped):
                         self._save()
                         raise Interrupted(f"stopped at step {self.state.step}; the same command goes on from there")
                     if time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
-                        self._save()
+                        with meter.paused():
+                            self._save()
                         last_save = time.monotonic()
-        self._finish()
 
     def _step(self, batch: TokenBatch, meter: Meter) -> None:
         spec, step = self.config.optimiser, self.state.step
@@ -342,9 +362,10 @@ def _mixed(seed: int, step: int, rank: int) -> int:
     return ((seed * 1_000_003 + step) * 1_009 + rank) % SEEDS
 
 
-def _summary_writer(directory: Path) -> Any:
+def _summary_writer() -> Any:
+    """The class of TensorBoard's writers."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError("tensorboard = true needs the extra: pip install 'molvae[tensorboard]'") from error
-    return SummaryWriter(str(directory / "tensorboard"))
+    return SummaryWriter

@@ -10,6 +10,7 @@ from molvae.data.loader import in_order
 from molvae.data.shards import TokenShards
 from molvae.model.objective import LatentDiagnosis, diagnose
 from molvae.model.vae import SequenceVAE
+from molvae.nn.bottleneck import GaussianBottleneck
 from molvae.training.config import SEEDS
 
 
@@ -19,7 +20,8 @@ def validate(model: SequenceVAE, shards: TokenShards, limit: int, seed: int) -> 
 
     Returns:
         distortion_nats and rate_nats per molecule (one posterior sample), exact_tokens (share of molecules whose greedy
-        decoding from the posterior mean repeats every token), active_units, mutual_information_nats; and the diagnosis.
+        decoding from the posterior mean repeats every token), active_units, for a Gaussian bottleneck
+        mutual_information_nats; and the diagnosis.
     """
     was_training = model.training
     model.eval()
@@ -30,7 +32,7 @@ def validate(model: SequenceVAE, shards: TokenShards, limit: int, seed: int) -> 
         batch = batch.to(model.device)
         output = model(batch, generator)
         distortion += float(output.distortion.sum())
-        posterior = output.latent.posterior
+        posterior = model.encode(*batch)  # that of the sample depends, in a ladder, on what was drawn
         ids = model.decode(posterior.mean, longest, condition=batch.properties)
         width = max(ids.shape[1], batch.tokens.shape[1])
         same = _widened(ids, width) == _widened(batch.tokens, width)
@@ -38,17 +40,20 @@ def validate(model: SequenceVAE, shards: TokenShards, limit: int, seed: int) -> 
         means.append(posterior.mean)
         stds.append(posterior.std)
         rates.append(output.latent.rate)
-    diagnosis = diagnose(torch.cat(means), torch.cat(stds), torch.cat(rates), generator)
+    std = torch.cat(stds) if isinstance(model.bottleneck, GaussianBottleneck) else None
+    diagnosis = diagnose(torch.cat(means), std, torch.cat(rates), generator)
     n = sum(len(m) for m in means)
     model.train(was_training)
-    return {
+    metrics = {
         "n_molecules": n,
         "distortion_nats": distortion / n,
         "rate_nats": float(diagnosis.rate.sum()),
         "exact_tokens": exact / n,
         "active_units": diagnosis.active_units,
-        "mutual_information_nats": diagnosis.mutual_information,
-    }, diagnosis
+    }
+    if diagnosis.mutual_information is not None:
+        metrics["mutual_information_nats"] = diagnosis.mutual_information
+    return metrics, diagnosis
 
 
 def _widened(ids: torch.Tensor, width: int) -> torch.Tensor:

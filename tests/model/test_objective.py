@@ -111,7 +111,9 @@ def test_the_loss_is_per_molecule_and_not_per_batch() -> None:
 
 
 def diagnosed(mean: Tensor, std: Tensor) -> tuple[int, Tensor, float]:
-    return diagnose(mean, std, Gaussian(mean, std).kl(), seeded(0))
+    units, rate, information = diagnose(mean, std, Gaussian(mean, std).kl(), seeded(0))
+    assert information is not None
+    return units, rate, information
 
 
 def test_a_collapsed_model_is_found_and_said() -> None:
@@ -152,6 +154,10 @@ def test_mutual_information_of_a_gaussian_channel() -> None:
 def test_mutual_information_of_molecules_told_apart_is_log_n() -> None:
     mean = 100.0 * torch.arange(50)[:, None].float()
     assert diagnosed(mean, torch.full_like(mean, 0.1))[2] == pytest.approx(math.log(50), rel=1e-4)
+
+
+def test_without_a_gaussian_posterior_mutual_information_is_unknown() -> None:
+    assert diagnose(RATE, None, RATE).mutual_information is None
 
 
 def test_mutual_information_is_at_most_the_rate() -> None:

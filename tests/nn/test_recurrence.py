@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from molvae.nn.recurrence import TokenGRU, recur
 
@@ -65,6 +66,19 @@ def test_gradients_equal_finite_differences() -> None:
         assert (above - below) / 2e-2 == pytest.approx(float((gradient * direction).sum()), rel=2e-3, abs=2e-3)
 
 
+def test_constant_weights_change_no_gradient_and_save_products() -> None:
+    layer, tokens, static, h0 = made()
+    assert static is not None
+    found, work = [], []
+    for wanted in (True, False):
+        states = layer.requires_grad_(wanted)(tokens, static, h0)
+        with FlopCounterMode(display=False) as counter:
+            found.append(torch.autograd.grad(states.square().sum(), [static, h0]))
+        work.append(counter.get_total_flops())
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    assert work[1] < 0.6 * work[0]
+
+
 def test_bfloat16_is_close() -> None:
     layer, tokens, static, h0 = made()
     exact, low = layer(tokens, static, h0), layer(tokens, static, h0, low=True)
@@ -115,8 +129,9 @@ def test_gradients_on_cuda_in_evaluation_mode_equal_those_on_the_cpu() -> None:
     assert static is not None
     layer.eval()
     expected = torch.autograd.grad(layer(tokens, static, h0).sum(), static)[0]
-    layer.cuda()
-    found = torch.autograd.grad(layer(tokens.cuda(), static.cuda(), h0.cuda()).sum(), static)[0]
+    states = layer.cuda()(tokens.cuda(), static.cuda(), h0.cuda())
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        found = torch.autograd.grad(states.sum(), static)[0]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 

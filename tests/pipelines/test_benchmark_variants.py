@@ -11,6 +11,7 @@ from small_model import TRAINING, small_molecules, small_tokenizer, write_prepar
 
 from molvae.core.config import load_config
 from molvae.core.errors import ConfigError
+from molvae.core.files import sha256_file
 from molvae.generation import load
 from molvae.model.vae import SequenceVAE
 from molvae.training.config import TrainConfig
@@ -29,7 +30,7 @@ ladder = ["model.bottleneck={kind='ladder', widths=[2, 4], hidden_dim=8}"]
 
 def test_every_shipped_variant_can_be_built() -> None:
     study = load_config(ROOT / "configs/variants.toml", Study)
-    for job in jobs(study, [], []):
+    for job in jobs(study, [], [], "", 1, 1):
         config = load_config(ROOT / job.config, TrainConfig, unpacked(job.overrides))
         assert SequenceVAE(config.model, 109).latent_dim == 128, job.variant
 
@@ -37,7 +38,7 @@ def test_every_shipped_variant_can_be_built() -> None:
 def test_an_unknown_variant_is_corrected() -> None:
     study = load_config(ROOT / "configs/variants.toml", Study)
     with pytest.raises(ConfigError, match="no variant 'lader'; did you mean 'ladder'"):
-        list(jobs(study, ["lader"], []))
+        list(jobs(study, ["lader"], [], "", 1, 1))
 
 
 @pytest.mark.integration
@@ -58,7 +59,9 @@ def test_variants_are_trained_measured_and_not_done_again(
     rows = finished(Path("rows.csv"), Job, Row)
     assert len(rows) == 2
     for job, row in rows.items():
-        vae = load(tmp_path / f"runs/variants/{job.variant}-0/model", "cpu")
+        assert (job.data, job.n_test, job.n_samples) == (f"sha256 {sha256_file('in.csv')[:12]}", 2000, 20)
+        (run,) = (tmp_path / "runs/variants").glob(f"{job.variant}-0-*")
+        vae = load(run / "model", "cpu")
         assert row.parameters == sum(weight.numel() for weight in vae.network.parameters())
         assert row.elbo <= row.iwae
         assert row.rate == pytest.approx(float(vae.rate(molecules[80:]).sum(1).mean()), rel=0.05)
@@ -68,4 +71,7 @@ def test_variants_are_trained_measured_and_not_done_again(
     assert main() == 0
     assert Path("rows.csv").read_text(encoding="utf-8") == before
     assert capsys.readouterr().out == printed
+    monkeypatch.setattr(sys, "argv", [*command, "--only", "gaussian", "--set", "optimiser.epochs=3"])
+    assert main() == 0
+    assert len(list((tmp_path / "runs/variants").glob("gaussian-0-*"))) == 2, "it goes on with no other run's weights"
     assert table(list(rows.values())).count("\n") == 3

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from small_model import small_molecules, small_tokenizer, write_prepared
 from small_runs import SPEC, StopAfter, events, small_config, stopped, weights
 
 from molvae.core.config import load_config
-from molvae.core.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
-from molvae.core.files import exclusive, read_json, write_json
+from molvae.core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
+from molvae.core.files import exclusive, read_json
 from molvae.core.runtime import fingerprint
-from molvae.data.shards import ShardWriter, TokenShards
+from molvae.data.shards import TokenShards
 from molvae.model.bottlenecks import DiffusionSpec, FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
 from molvae.model.checkpoint import load_checkpoint
 from molvae.model.objective import Constant, Objective
@@ -104,7 +106,8 @@ def test_a_small_model_learns_64_molecules_by_heart(kind: str, tiny_prepared: Pa
     assert metrics["exact_tokens"] == 1
     assert metrics["distortion_nats"] < 1
     assert diagnosis.active_units >= 4
-    assert metrics["mutual_information_nats"] > 0.9 * np.log(64)
+    if isinstance(BOTTLENECKS[kind], GaussianSpec):
+        assert metrics["mutual_information_nats"] > 0.9 * np.log(64)
 
 
 def test_the_loss_falls(tiny_prepared: Path, tmp_path: Path) -> None:
@@ -147,6 +150,38 @@ def test_events(tiny_prepared: Path, tmp_path: Path) -> None:
     assert all(look["n_molecules"] == 16 for look in looks)
     assert all(len(look["rate_by_group_nats"]) == 6 for look in looks)
     assert {"distortion_nats", "rate_nats", "exact_tokens", "active_units", "mutual_information_nats"} <= set(looks[0])
+
+
+def test_validation_does_not_count_as_training_time(
+    tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, late = time.monotonic, [0.0]
+
+    def slow(*args: Any) -> Any:
+        late[0] += 10_000
+        return validate(*args)
+
+    monkeypatch.setattr("molvae.training.trainer.validate", slow)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
+    train(small_config(tiny_prepared, epochs=5), tmp_path)
+    (line,) = events(tmp_path, "train")
+    assert line["tokens_per_second"] > 1
+
+
+def test_tensorboard_shows_this_run_alone(tiny_prepared: Path, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+    def shown() -> list[int]:
+        found = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+        return [event.step for event in found.Scalars("valid/rate_nats")]
+
+    config, threads = small_config(tiny_prepared, tensorboard=True), threading.active_count()
+    stopped(config, tmp_path, 6)
+    assert threading.active_count() == threads, "the writer is closed"
+    train(config, tmp_path)
+    assert shown() == [5, 10, 12]
+    train(small_config(tiny_prepared, epochs=1, tensorboard=True, seed=2), tmp_path, fresh=True)
+    assert shown() == [4]
 
 
 def test_the_learning_rate_follows_its_schedule(tiny_prepared: Path, tmp_path: Path) -> None:
@@ -308,69 +343,7 @@ def test_a_loss_that_stays_not_finite_ends_the_run(tiny_prepared: Path, tmp_path
         run.to_the_end(StopAfter(10**6))
 
 
-# --- data that cannot be trained on ---------------------------------------------------------------------------------
-
-
-def with_properties(directory: Path, values: list[float], name: str = "x") -> Path:
-    molecules, tokenizer = small_molecules()[:32], small_tokenizer()
-    write_prepared(directory, {}, tokenizer)
-    for split in ("train", "valid"):
-        with ShardWriter(directory, split, len(tokenizer.vocabulary), n_properties=1) as writer:
-            for smiles, value in zip(molecules, values, strict=True):
-                writer.append(tokenizer.encode(smiles), np.array([value]))
-    write_json(directory / "manifest.json", read_json(directory / "manifest.json") | {"properties": [name]})
-    return directory
-
-
-def test_a_model_without_conditions_leaves_properties_aside(tmp_path: Path) -> None:
-    data = with_properties(tmp_path / "data", [float("nan")] * 32)
-    train(small_config(data, epochs=1), tmp_path / "run")
-
-
-def test_a_conditional_model_reads_properties(tmp_path: Path) -> None:
-    data = with_properties(tmp_path / "data", list(range(32)))
-    spec = SPEC.model_copy(update={"condition_dim": 1})
-    looks = ValidationSpec(every_steps=1, n_molecules=16)
-    directory = train(small_config(data, epochs=1, model=spec, validation=looks), tmp_path / "run")
-    model, info = load_checkpoint(directory)
-    assert model.spec.condition_dim == 1
-    assert info["conditions"] == {"names": ["x"], "mean": [15.5], "std": [pytest.approx(np.std(range(32)))]}
-    assert [look["step"] for look in events(tmp_path / "run", "valid")] == [1, 2]
-
-
-def test_a_conditional_model_keeps_the_scale_it_began_with(tmp_path: Path) -> None:
-    spec = SPEC.model_copy(update={"condition_dim": 1})
-    first = with_properties(tmp_path / "first", list(range(32)))
-    model = train(small_config(first, epochs=1, model=spec), tmp_path / "run")
-    second = with_properties(tmp_path / "second", [100.0 + i for i in range(32)])
-    config = small_config(second, epochs=1, model=spec, initial=str(model))
-    went_on = train(config, tmp_path / "again")
-    assert load_checkpoint(went_on)[1]["conditions"] == load_checkpoint(model)[1]["conditions"]
-    other = with_properties(tmp_path / "third", list(range(32)), "y")
-    with pytest.raises(ConfigError, match=r"the data have the properties y, but .* was trained with x"):
-        train(small_config(other, epochs=1, model=spec, initial=str(went_on)), tmp_path / "mixed")
-
-
-def test_conditions_that_are_not_there_are_said(tiny_prepared: Path, tmp_path: Path) -> None:
-    spec = SPEC.model_copy(update={"condition_dim": 2})
-    with pytest.raises(ConfigError, match=r"model.condition_dim is 2, but .* has 0 properties"):
-        train(small_config(tiny_prepared, model=spec), tmp_path / "run")
-    data = with_properties(tmp_path / "data", [1.0] * 31 + [float("nan")])
-    with pytest.raises(DataError, match="without a property"):
-        train(small_config(data, model=SPEC.model_copy(update={"condition_dim": 1})), tmp_path / "other")
-
-
-def test_data_that_are_not_there_are_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="run `molvae prepare` first"):
-        train(small_config(tmp_path / "nowhere"), tmp_path / "run")
-    data = write_prepared(tmp_path / "data", {"train": small_molecules()[:20], "valid": []}, small_tokenizer())
-    with pytest.raises(DataError, match="split 'valid' holds no molecules"):
-        train(small_config(data), tmp_path / "run")
-    (data / "vocabulary.json").unlink()
-    with pytest.raises(DataError, match=r"vocabulary.json: not a vocabulary .*run `molvae prepare` again"):
-        train(small_config(data), tmp_path / "run")
-    with pytest.raises(ConfigError, match="lower batch_size"):
-        train(small_config(with_properties(tmp_path / "few", [0.0] * 32), batch_size=64), tmp_path / "run")
+# --- variants of the model ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BOTTLENECKS if kind != "gaussian"])
@@ -387,5 +360,7 @@ def test_penalties_are_logged_and_refused_where_they_mean_nothing(tiny_prepared:
     objective = Objective(beta=Constant(value=0.1), penalties=(TotalCorrelation(weight=0.5), Moments()))
     train(small_config(tiny_prepared, epochs=5, objective=objective), tmp_path / "run")
     assert all(event["penalty_nats"] > 0 for event in events(tmp_path / "run", "train"))
-    with pytest.raises(ValidationError, match="penalties are for Gaussian posteriors"):
-        small_config(tiny_prepared, objective=objective, model=SPEC.model_copy(update={"bottleneck": VQSpec()}))
+    for other in (VQSpec(), LadderSpec()):
+        model = SPEC.model_copy(update={"bottleneck": other})
+        with pytest.raises(ValidationError, match=rf"kind gaussian gives, not {other.kind}; leave them out"):
+            small_config(tiny_prepared, objective=objective, model=model)
