@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -18,6 +18,7 @@ from molvae.core.runtime import progress
 from molvae.core.tables import Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, Points, load
+from molvae.model.reading import OnInvalid
 
 ROWS_AT_ONCE = 2048
 
@@ -39,7 +40,7 @@ class MoleculeEmbedder(TransformerMixin, MoleculeEstimator):
     def __init__(
         self,
         weights: str = "zinc250k",
-        on_invalid: Literal["raise", "nan"] = "raise",
+        on_invalid: OnInvalid = "raise",
         device: str = "auto",
     ) -> None:
         self.weights, self.on_invalid, self.device = weights, on_invalid, device
@@ -99,7 +100,7 @@ def embed_file(
         DataError: a file or column is not there, or cannot be read or written; the model can read no molecule.
     """
     source, out = Path(source), Path(out)
-    check_output(out, "csv", "tsv", "parquet")
+    check_output(out, "csv", "tsv", "parquet", source=source)
     column, *kept = find_columns(source, [column, *(keep or [])])
     if keep is None:
         kept = [name for name in carried_columns(source) if name != column]

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 Write = Callable[[Sequence[Sequence[str | float]]], object]
 
 
-def check_output(out: Path, *kinds: Kind) -> None:
-    """Make sure that the name of a file to write ends in one of the kinds, .gz allowed after all but parquet.
+def check_output(out: Path, *kinds: Kind, source: Path | None = None) -> None:
+    """Make sure that the name of a file to write ends in one of the kinds, .gz allowed after all but parquet, and that
+    it is not the file that is read.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it does not, or is.
     """
+    if source is not None and out.exists() and source.exists() and out.samefile(source):
+        raise ConfigError(f"{out}: is the file that is read; write to another one")
     try:
         kind = kind_of(out)
     except DataError:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from molvae.chem.molecules import parse
-from molvae.core.errors import ConfigError, DataError, OracleError
+from molvae.core.errors import DataError, OracleError
 from molvae.core.output import check_output, writing
 from molvae.core.tables import SMILES_COLUMN, carried_columns, find_columns, in_chunks, read_rows
 from molvae.oracles.oracle import Oracle, distinct
@@ -69,9 +69,7 @@ def score_file(
         OracleError: not one molecule could be scored.
     """
     source, out = Path(source), Path(out)
-    check_output(out, "csv", "tsv", "parquet")
-    if out.exists() and out.samefile(source):
-        raise ConfigError(f"{out}: is the file that is read; write the scores to another one")
+    check_output(out, "csv", "tsv", "parquet", source=source)
     header = carried_columns(source)
     column = _smiles_column(source, header, column)
     place = header.index(column)
