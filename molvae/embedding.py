@@ -12,6 +12,7 @@ import pyarrow
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from molvae.chem.molecules import Charges, Fragments
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.output import check_output, writing_columns
 from molvae.core.runtime import progress
@@ -35,6 +36,7 @@ class MoleculeEmbedder(TransformerMixin, MoleculeEstimator):
         weights: name of shipped weights, or a model directory.
         on_invalid: "raise" an error that names index and string, or give rows of "nan".
         device: "auto", "cpu", "cuda", ...
+        fragments, charges: what is done with salts and charges, see `molvae.load`.
     """
 
     def __init__(
@@ -42,8 +44,11 @@ class MoleculeEmbedder(TransformerMixin, MoleculeEstimator):
         weights: str = "zinc250k",
         on_invalid: OnInvalid = "raise",
         device: str = "auto",
+        fragments: Fragments | None = None,
+        charges: Charges | None = None,
     ) -> None:
         self.weights, self.on_invalid, self.device = weights, on_invalid, device
+        self.fragments, self.charges = fragments, charges
 
     def fit(self, X: Any, y: Any = None) -> MoleculeEmbedder:
         """Load the weights and look at the input's form."""
@@ -83,6 +88,8 @@ def embed_file(
     keep: Sequence[str] | None = None,
     weights: str = "zinc250k",
     device: str = "auto",
+    fragments: Fragments | None = None,
+    charges: Charges | None = None,
 ) -> EmbedSummary:
     """Embed the molecules of a file: `molvae embed`. Streams, so memory does not depend on the length of the file.
 
@@ -93,7 +100,7 @@ def embed_file(
             be read.
         column: the column of the SMILES.
         keep: other columns to carry over; None carries all.
-        weights, device: see `molvae.load`.
+        weights, device, fragments, charges: see `molvae.load`.
 
     Raises:
         ConfigError: the name of `out` says no kind that can be written.
@@ -105,7 +112,7 @@ def embed_file(
     if keep is None:
         kept = [name for name in carried_columns(source) if name != column]
     columns = list(dict.fromkeys([column, *kept]))
-    vae = load(weights, device)
+    vae = load(weights, device, fragments=fragments, charges=charges)
     points = [f"z{i}" for i in range(vae.latent_dim)]
     if clash := sorted({"error", *points} & set(columns)):
         raise DataError(f"{source}: has columns of the output's names ({', '.join(clash[:3])}); choose what to keep")

@@ -8,18 +8,21 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from molvae.chem.molecules import Charges, Fragments
 from molvae.generation import MoleculeVAE, load
 
 
 class MoleculeEstimator(BaseEstimator):
     """An estimator on molecules: a list, a 1-D array, a Series, or a frame or 2-D array with one column of SMILES.
 
-    The subclass has the parameters `weights` (name of shipped weights, or a model directory) and `device`; a pickle
-    holds the name of the weights and not the weights.
+    The subclass has the parameters `weights` (name of shipped weights, or a model directory) and `device`, and may have
+    `fragments` and `charges` (see `molvae.load`); a pickle holds the name of the weights and not the weights.
     """
 
     weights: str
     device: str
+    fragments: Fragments | None = None
+    charges: Charges | None = None
 
     @property
     def vae(self) -> MoleculeVAE:
@@ -28,7 +31,7 @@ class MoleculeEstimator(BaseEstimator):
 
     def _loaded(self) -> MoleculeVAE:
         """The model that the parameters name now."""
-        self._vae = load(self.weights, self.device)
+        self._vae = load(self.weights, self.device, fragments=self.fragments, charges=self.charges)
         return self._vae
 
     def __getstate__(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from rdkit import Chem
 
 from molvae.chem.descriptors import DESCRIPTORS
-from molvae.chem.molecules import is_radical
+from molvae.chem.molecules import Charges, Fragments, is_radical
 from molvae.core.errors import ConfigError
 from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
@@ -32,7 +33,14 @@ CHUNK = 512  # molecules computed together; large enough to be fast, small enoug
 ROUNDS = 20  # how often `sample` and `neighbours` try before they give what they have
 
 
-def load(name_or_path: str | Path = "zinc250k", device: str = "auto", *, fast: bool = False) -> MoleculeVAE:
+def load(
+    name_or_path: str | Path = "zinc250k",
+    device: str = "auto",
+    *,
+    fast: bool = False,
+    fragments: Fragments | None = None,
+    charges: Charges | None = None,
+) -> MoleculeVAE:
     """A trained model, by the name of shipped weights or from a model directory.
 
     Args:
@@ -41,15 +49,21 @@ def load(name_or_path: str | Path = "zinc250k", device: str = "auto", *, fast: b
         device: "auto" (CUDA where it works, else the CPU), "cpu", "cuda", "cuda:1", ...
         fast: encode and decode in bfloat16 where the device multiplies it, up to three times as fast. Numbers then
             differ in the third digit, and with the company of a molecule in its batch.
+        fragments: "largest" reads the largest part of a salt or mixture, which "reject" refuses; None as in training.
+        charges: "neutralise" adds or removes protons where it can, "keep" does not; None as in training.
 
     Raises:
+        ConfigError: fragments or charges is something else.
         CheckpointError: there is no such model, or its files are damaged.
         DeviceError: the device is not there.
     """
     directory = model_directory(name_or_path)
     network, info = load_checkpoint(directory, pick_device(device))
     network.low_precision = fast and multiplies_bfloat16(network.device)
-    return MoleculeVAE(network, Tokenizer.load(directory / VOCABULARY), info, directory)
+    tokenizer = Tokenizer.load(directory / VOCABULARY)
+    trained = tokenizer.standardiser
+    wanted = replace(trained, fragments=fragments or trained.fragments, charges=charges or trained.charges)
+    return MoleculeVAE(network, replace(tokenizer, standardiser=wanted), info, directory)
 
 
 class MoleculeVAE:

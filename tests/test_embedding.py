@@ -78,6 +78,23 @@ def test_invalid_molecules(embedder: MoleculeEmbedder, tiny_model: Path) -> None
     assert np.isnan(found).all(axis=1).tolist() == [False, True, True]
 
 
+def test_salts_are_read_where_asked_for(embedder: MoleculeEmbedder, tiny_model: Path, tmp_path: Path) -> None:
+    (smiles, *_), weights = small_molecules(), str(tiny_model)
+    salt = f"{smiles}.Cl"
+    embedder.fit([smiles])
+    with pytest.raises(MoleculeError, match="fragments = 'largest' keeps the largest"):
+        embedder.transform([salt])
+    reading = MoleculeEmbedder(weights, fragments="largest").fit([salt])
+    np.testing.assert_array_equal(reading.transform([salt]), embedder.transform([smiles]))
+    assert clone(reading).fragments == "largest"
+    (tmp_path / "in.csv").write_text(f"smiles\n{salt}\n")
+    assert embed_file(tmp_path / "in.csv", tmp_path / "z.csv", weights=weights, fragments="largest").n_invalid == 0
+    neutral = load(tiny_model, fragments="largest", charges="neutralise").tokenizer.standardiser
+    assert neutral("CC(=O)[O-].[Na+]") == "CC(=O)O"
+    with pytest.raises(ConfigError, match="fragments: expected 'largest' or 'reject', got 'biggest'"):
+        load(tiny_model, fragments="biggest")  # type: ignore[arg-type]
+
+
 def test_in_a_pipeline(embedder: MoleculeEmbedder) -> None:
     smiles = small_molecules()
     readable = ~np.isnan(MoleculeEmbedder(embedder.weights, "nan", "cpu").fit_transform(smiles)[:, 0])

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from rdkit import Chem, RDLogger
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from molvae.core.errors import MoleculeError
+from molvae.core.errors import ConfigError, MoleculeError
 
 RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # RDKit prints every failed parse to stderr
+
+Charges = Literal["keep", "neutralise"]
+Fragments = Literal["largest", "reject"]
 
 MAX_SMILES_CHARACTERS = 5_000  # longer strings are no drug-like molecules and can take RDKit minutes
 
@@ -56,11 +59,22 @@ class Standardiser:
         charges: "keep", or "neutralise" by adding or removing protons where possible.
         fragments: "largest" keeps the largest (by heavy atoms), "reject" refuses mixtures and salts.
         stereo: "keep", or "drop" all of it.
+
+    Raises:
+        ConfigError: charges or fragments is something else.
     """
 
-    charges: Literal["keep", "neutralise"] = "keep"
-    fragments: Literal["largest", "reject"] = "reject"
+    charges: Charges = "keep"
+    fragments: Fragments = "reject"
     stereo: Literal["keep", "drop"] = "keep"
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("charges", self.charges, get_args(Charges)),
+            ("fragments", self.fragments, get_args(Fragments)),
+        ):
+            if value not in choices:
+                raise ConfigError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
 
     def __call__(self, smiles: str) -> str:
         """Canonical SMILES of the standardised molecule.
@@ -76,7 +90,7 @@ class Standardiser:
             raise MoleculeError(smiles, long if too_long else "not a valid SMILES")
         if len(Chem.GetMolFrags(mol)) > 1:
             if self.fragments == "reject":
-                raise MoleculeError(smiles, "several fragments (set fragments = 'largest' to keep the largest)")
+                raise MoleculeError(smiles, "several fragments (fragments = 'largest' keeps the largest)")
             mol = max(Chem.GetMolFrags(mol, asMols=True), key=lambda m: (m.GetNumHeavyAtoms(), Chem.MolToSmiles(m)))
         if self.charges == "neutralise":
             mol = _uncharger().uncharge(mol)

@@ -223,6 +223,8 @@ def embed(
     column: Annotated[str, typer.Option(help="column of the SMILES, in any case")] = "smiles",
     keep: Annotated[list[str] | None, typer.Option(help="a column to carry over; repeat  [default: all]")] = None,
     model: Model = "zinc250k",
+    fragments: Annotated[str | None, typer.Option(help="largest: of a salt or mixture, read the largest part")] = None,
+    charges: Annotated[str | None, typer.Option(help="neutralise: add or remove protons where possible")] = None,
     device: Device = "auto",
 ) -> None:
     """Embed the molecules of a file.
@@ -231,7 +233,7 @@ def embed(
     """
     from molvae.embedding import embed_file
 
-    print(embed_file(source, out, column, keep, model, device))
+    print(embed_file(source, out, column, keep, model, device, fragments, charges))  # type: ignore[arg-type]
 
 
 @app.command()

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from molvae.chem.descriptors import DescriptorName, ElementSymbol
-from molvae.chem.molecules import Standardiser
+from molvae.chem.molecules import Charges, Fragments, Standardiser
 from molvae.core.config import Spec, dump_config
 from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import exclusive, read_json, sha256_file, write_json
@@ -70,8 +70,8 @@ class PrepareConfig(Spec):
     split: Split = RandomSplit()
     properties: tuple[str, ...] = ()
     descriptors: tuple[DescriptorName, ...] = ()
-    charges: Literal["keep", "neutralise"] = "keep"
-    fragments: Literal["largest", "reject"] = "reject"
+    charges: Charges = "keep"
+    fragments: Fragments = "reject"
     stereo: Literal["keep", "drop"] = "keep"
     max_length: int = Field(80, ge=2, le=4096)
     elements: tuple[ElementSymbol, ...] | None = None

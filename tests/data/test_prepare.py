@@ -46,7 +46,7 @@ def test_every_reason_is_counted_and_listed(tmp_path: Path) -> None:
         ("", "train", "no SMILES in the row"),
         ("OCC", "train", "duplicate"),
         ("C(O)C", "test", "duplicate of a molecule in another split"),
-        ("CC.O", "train", "several fragments (set fragments = 'largest' to keep the largest)"),
+        ("CC.O", "train", "several fragments (fragments = 'largest' keeps the largest)"),
         ("CCCCCCCCCCCC", "train", "longer than 9 tokens"),
         ("*CC", "train", "SELFIES cannot express it"),
         ("CCBr", "test", "unknown token: [Br]"),
