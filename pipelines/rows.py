@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from molvae.core.errors import MolvaeError
+from molvae.core.errors import DataError, MolvaeError
 from molvae.core.files import atomic_path
 
 Job = TypeVar("Job")
@@ -26,9 +26,18 @@ Row = TypeVar("Row")
 
 
 def finished(path: Path, job_type: type[Job], row_type: type[Row]) -> dict[Job, Row]:
-    """The rows of an earlier call."""
+    """The rows of an earlier call.
+
+    Raises:
+        DataError: they have other columns than rows have now.
+    """
     if not path.exists():
         return {}
+    if (there := list(pd.read_csv(path, nrows=0))) != _names(row_type):
+        raise DataError(
+            f"{path}: holds rows of another version, with the columns {', '.join(there)}, and not "
+            f"{', '.join(_names(row_type))}; write to another file, or move this one away"
+        )
     rows = [row_type(**record) for record in pd.read_csv(path, keep_default_na=False).to_dict("records")]
     return {job_of(row, job_type): row for row in rows}
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from molvae.chem.filters import Filter
-from molvae.chem.molecules import canonical
+from molvae.chem.molecules import canonical, parse
 from molvae.chem.scaffolds import MURCKO, ScaffoldFilter
 from molvae.core.config import Spec
 from molvae.model.inversion import INVERSION
@@ -65,8 +65,12 @@ def with_targets(constraint: Constraint, start: Sequence[str]) -> Constraint:
     """The constraint on the start molecules, where it needs some to refer to and names none.
 
     Raises:
-        ValueError: there are no start molecules to take.
+        ValueError: there are no start molecules to take, or none of them has the scaffold that is to stay.
     """
+    if isinstance(constraint, ScaffoldSpec) and not constraint.needs_target and start:
+        has_it = constraint.build()
+        if not any(has_it(mol) for mol in map(parse, start) if mol is not None):
+            raise ValueError(f"constraint {constraint.name!r}: none of search.start.smiles has {constraint.scaffold}")
     if constraint.targets or not constraint.needs_target:
         return constraint
     if not start:

@@ -44,6 +44,12 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert finished(tmp_path / "none.csv", Job, Row) == {}
 
 
+def test_rows_of_another_version_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("name,value\na,1.0\n")
+    with pytest.raises(DataError, match="with the columns name, value, and not name, share, value"):
+        finished(tmp_path / "old.csv", Job, Row)
+
+
 @pytest.mark.parametrize("jobs_each", [None, 1])
 def test_a_job_that_fails_stops_no_other(jobs_each: int | None, capsys: pytest.CaptureFixture[str]) -> None:
     assert dict(in_pool(work, JOBS, 1, jobs_each)) == {job: work(job) for job in (JOBS[0], JOBS[2])}

@@ -61,6 +61,10 @@ def test_constraints_refer_to_the_start_where_they_name_no_molecule() -> None:
     [
         ({"constraints": [{"kind": "scaffold"}]}, "names no molecule; set its `target`, or search.start.smiles"),
         ({"start": {"smiles": ["C"], "file": "x.smi"}}, "got both"),
+        (
+            {"start": {"smiles": [LEAD]}, "constraints": [{"kind": "scaffold", "scaffold": "c1ccncc1"}]},
+            "'scaffold': none of search.start.smiles has c1ccncc1",
+        ),
     ],
 )
 def test_mistakes_in_a_config(search: dict[str, Any], message: str) -> None:
