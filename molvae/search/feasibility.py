@@ -63,18 +63,21 @@ class Feasible(Acquisition):
 
 
 def log_feasibility(posterior: OutcomesPosterior, outcomes: Outcomes) -> Array:
-    """Log probability that the constrained outcomes lie in their windows, (M,)."""
+    """Log probability that the constrained outcomes lie in their windows, (M,).
+
+    Of a window of one value it is the log density but for a constant, which ranks as a window that shrinks to it does.
+    """
     total = np.zeros(len(posterior.std))
     for column, window in enumerate(outcomes.windows, start=outcomes.n_objectives):
         belief = posterior.own_unit(column)
         low, high = window.bounds
-        total += log_between((low - belief.mean) / belief.std, (high - belief.mean) / belief.std)
+        a, b = ((end - belief.mean) / belief.std for end in (low, high))
+        total += log_between(a, b) if low < high else -(a**2) / 2 - np.log(posterior.std)
     return total
 
 
 def log_between(a: Array, b: Array) -> Array:
-    """log(Phi(b) - Phi(a)) for a <= b, accurate in both tails; of a window of one value, a = b, the log density there
-    above that of the mean, or no molecule would be likelier than another.
+    """log(Phi(b) - Phi(a)) for a <= b, accurate in both tails.
 
     Where a > 0 the two are near 1, and the same is taken from the other side: Phi(-a) - Phi(-b).
     """
@@ -82,8 +85,7 @@ def log_between(a: Array, b: Array) -> Array:
     a, b = np.where(flip, -b, a), np.where(flip, -a, b)
     upper, lower = log_ndtr(b), log_ndtr(a)
     with np.errstate(divide="ignore", invalid="ignore"):
-        between = np.where(lower == -np.inf, upper, upper + log1p(-np.exp(lower - upper)))
-    return np.where(a == b, -(a**2) / 2, between)
+        return np.where(lower == -np.inf, upper, upper + log1p(-np.exp(lower - upper)))
 
 
 def log_positive(x: Array) -> Array:

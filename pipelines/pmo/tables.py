@@ -1,6 +1,7 @@
 """Tables of a study as Markdown: sums beside the published ones, AUC by task, and what the runs cost.
 
-Means are over seeds, "±" is the sample standard deviation (n - 1) over seeds. Sums are over the tasks that every method
+Means are over seeds, "±" is the sample standard deviation (n - 1) over seeds; of a difference a run from the first
+method it is the standard error over all pairs of runs of one task and seed. Sums are over the tasks that every method
 of the study has; a published method that lacks one of them has no sum.
 """
 
@@ -50,6 +51,11 @@ class Results:
         sums = of.groupby("seed")[column].agg(["sum", "size"])
         return sums.loc[sums["size"] == len(tasks), "sum"]
 
+    def differences(self, method: str, other: str, tasks: Sequence[str]) -> pd.Series[float]:
+        """How far one method is above another in each task and seed that both have."""
+        pairs = self.frame.pivot_table(MEASURE, ["task", "seed"], "method").loc[list(tasks)]
+        return (pairs[method] - pairs[other]).dropna()
+
     def total(self, method: str, tasks: Sequence[str], column: str = MEASURE) -> float:
         """Sum over the tasks of the mean over seeds."""
         return float(self.by_task(column).loc[list(tasks), method].sum())
@@ -73,7 +79,8 @@ def report(results: Results, others: pd.DataFrame, title: str) -> str:
     named = "" if len(results.common) == len(PMO_TASKS) else ": " + ", ".join(results.common)
     head = (
         f"# {title}\n\nPMO, {results.budget:,} oracle calls a run. AUC is that of the mean of the best ten over the "
-        "budget. Means over seeds; ± is their standard deviation. Sums are over the "
+        "budget. Means over seeds; ± is their standard deviation, and of differences a run the standard error over "
+        "pairs of runs. Sums are over the "
         f"{len(results.common)} task(s) that every method here has{named}.\n"
     )
     parts = [head, "## Sums\n", sums(results, others), "## AUC by task\n", by_task(results)]
@@ -92,6 +99,7 @@ def sums(results: Results, others: pd.DataFrame) -> str:
         f"sum of {len(tasks)}",
         f"without {NEARLY_BINARY}",
         f"against {first}",
+        "a run",
         f"{first} better on",
         "sum of final top-10",
         "seeds",
@@ -112,6 +120,7 @@ def _measured(results: Results, method: str) -> tuple[float, list[str]]:
         _with_spread(total, results.by_seed(method, tasks)),
         _with_spread(partial, results.by_seed(method, rest)),
         "" if is_first else f"{total - results.total(first, tasks):+.3f}",
+        "" if is_first else f"{(pairs := results.differences(method, first, tasks)).mean():+.3f} ± {pairs.sem():.3f}",
         "" if is_first else f"{(means[first] > means[method]).sum()} of {len(tasks)}",
         f"{results.total(method, tasks, 'top10_mean'):.3f}",
         str(results.frame.loc[results.frame["method"] == method, "seed"].nunique()),
@@ -131,7 +140,7 @@ def _published_sums(results: Results, others: pd.DataFrame) -> list[tuple[float,
         ]
         seeds = "" if group["seeds"].isna().all() else f"{group['seeds'].iloc[0]:.0f}"
         shown = ["" if math.isnan(value) else f"{value:.3f}" for value in both]
-        cells = [str(method), *shown, "", "", "", seeds, str(group["prescreen"].iloc[0])]
+        cells = [str(method), *shown, "", "", "", "", seeds, str(group["prescreen"].iloc[0])]
         lines.append((0.0 if math.isnan(both[1]) else both[1], cells))
     return lines
 

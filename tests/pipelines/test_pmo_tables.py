@@ -66,9 +66,9 @@ def test_sums_stand_beside_published_ones(tmp_path: Path) -> None:
     table = sums(small(tmp_path), others)
     spread = stdev([0.9 + 0.3 + 0.0, 0.8 + 0.4 + 0.6])
     assert cells(table, "ours")[:4] == [f"1.500 ± {spread:.3f}", "1.200 ± 0.000", "", ""]
-    assert cells(table, "peer")[2:] == ["-0.400", "2 of 3", "1.100", "2", "no"]
-    assert cells(table, "A") == ["", "1.000", "", "", "", "3", "no"]
-    assert cells(table, "B") == ["1.500", "1.000", "", "", "", "", "yes"]
+    assert cells(table, "peer")[2:] == ["-0.400", "-0.133 ± 0.101", "2 of 3", "1.100", "2", "no"]
+    assert cells(table, "A") == ["", "1.000", "", "", "", "", "3", "no"]
+    assert cells(table, "B") == ["1.500", "1.000", "", "", "", "", "", "yes"]
     names = [line.split("|")[1].strip(" *") for line in table.splitlines()[2:]]
     assert names[:2] == ["ours", "peer"]
 

@@ -91,7 +91,13 @@ def test_probability_of_a_window_is_that_of_the_normal_distribution() -> None:
     np.testing.assert_allclose(np.exp(log_between(a, b))[:4], expected[:4], rtol=1e-12)
     assert log_between(a, b)[4] == pytest.approx(norm.logsf(37.0), rel=1e-6)  # far out, where the difference is 0
     assert log_between(a, b)[5] == pytest.approx(norm.logcdf(-37.0), rel=1e-6)
-    assert log_between(a, b)[6] == -12.5, "a window of one value still tells the near from the far"
+    assert log_between(a, b)[6] == -math.inf
+
+
+def test_a_window_of_one_value_ranks_as_one_that_shrinks_to_it(gp: OutcomesGP) -> None:
+    belief = gp.posterior(FINGERPRINTS)
+    exact, narrow = (log_feasibility(belief, Outcomes(2, (Window(7.0 - width, 7.0 + width),))) for width in (0.0, 1e-9))
+    np.testing.assert_allclose(exact - exact[0], narrow - narrow[0], atol=1e-5)
 
 
 def test_feasibility_multiplies_the_acquisition(gp: OutcomesGP) -> None:
