@@ -9,7 +9,8 @@ from sklearn.base import OutlierMixin
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils.validation import check_is_fitted
 
-from molvae.core.errors import DataError, MoleculeError
+from molvae.chem.reading import read_each
+from molvae.core.errors import DataError
 from molvae.estimator import MoleculeEstimator, smiles_column
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -85,15 +86,10 @@ class MoleculeOutliers(OutlierMixin, MoleculeEstimator):
 
     def _numbers(self, smiles: list[str]) -> Array:
         """log p(x) in nats per token, and the logarithm of the number of tokens, (N, 2); NaN where unreadable."""
-        lengths = np.array([self._length(molecule) for molecule in smiles], dtype=np.float64)
+        encoded = read_each(self.vae.tokenizer.encode, smiles, "nan")
+        lengths = np.array([np.nan if ids is None else len(ids) for ids in encoded])
         bound = self.vae.log_prob(smiles, self.samples, self.seed, on_invalid="nan")
         return np.column_stack([bound / lengths, np.log(lengths)])
-
-    def _length(self, smiles: str) -> float:
-        try:
-            return len(self.vae.tokenizer.encode(smiles))
-        except MoleculeError:
-            return np.nan
 
     def _scores(self, numbers: Array) -> Array:
         readable = np.isfinite(numbers).all(axis=1)

@@ -13,13 +13,13 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from molvae.chem.molecules import Charges, Fragments
+from molvae.chem.reading import OnInvalid
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.output import check_output, writing_columns
 from molvae.core.runtime import progress
-from molvae.core.tables import Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
+from molvae.core.tables import SMILES_COLUMN, Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, Points, load
-from molvae.model.reading import OnInvalid
 
 ROWS_AT_ONCE = 2048
 
@@ -84,7 +84,7 @@ class EmbedSummary:
 def embed_file(
     source: str | Path,
     out: str | Path,
-    column: str = "smiles",
+    column: str = SMILES_COLUMN,
     keep: Sequence[str] | None = None,
     weights: str = "zinc250k",
     device: str = "auto",

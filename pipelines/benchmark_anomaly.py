@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from molvae.anomaly import MoleculeOutliers
+from molvae.chem.fingerprints import generator
 from molvae.cli.faults import run_script
 from molvae.core.errors import DataError
 from molvae.core.files import write_json
@@ -37,17 +37,17 @@ Scores = Callable[[list[str]], np.ndarray]  # the larger, the more ordinary
 def detectors(fitted_on: list[str], weights: str, seed: int) -> dict[str, Scores]:
     """Each detector by name."""
     outliers = MoleculeOutliers(weights, seed=seed).fit(fitted_on)
-    vae, generator = outliers.vae, rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    vae, ecfp4 = outliers.vae, generator("ECFP4").GetFingerprint
     points = vae.embed(fitted_on, "nan")
     forest = IsolationForest(random_state=seed).fit(points[np.isfinite(points).all(axis=1)])
-    known = [generator.GetFingerprint(mol) for smiles in fitted_on if (mol := Chem.MolFromSmiles(smiles)) is not None]
+    known = [ecfp4(mol) for smiles in fitted_on if (mol := Chem.MolFromSmiles(smiles)) is not None]
 
     def log_prob(smiles: list[str]) -> np.ndarray:
         return np.nan_to_num(vae.log_prob(smiles, 16, seed, on_invalid="nan"), nan=-np.inf)
 
     def nearest(smiles: list[str]) -> np.ndarray:
         mols = [Chem.MolFromSmiles(each) for each in smiles]
-        found = [-1.0 if m is None else max(_similar(generator.GetFingerprint(m), known)) for m in mols]
+        found = [-1.0 if m is None else max(_similar(ecfp4(m), known)) for m in mols]
         return np.array(found)
 
     def forest_scores(smiles: list[str]) -> np.ndarray:
@@ -95,7 +95,7 @@ def _finite(scores: np.ndarray) -> np.ndarray:
     return np.nan_to_num(scores, neginf=scores[np.isfinite(scores)].min() - 1)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Fit, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ordinary", type=Path, required=True)
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=300, help="molecules of each class, at most (default 300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     rng = np.random.default_rng(args.seed)
     parts = {}
     for split in ("valid", "test"):

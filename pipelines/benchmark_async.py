@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from molvae.cli.faults import run_script
@@ -45,7 +46,7 @@ def measure(
     return result, time.perf_counter() - began
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the ratio; with --out, write it, too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=400)
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, default=Path("data/sample.smi"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     result, wall = measure(args.calls, args.seconds, args.workers, args.in_flight, args.start, args.seed)
     ideal = args.calls * args.seconds / args.workers
     figures = {

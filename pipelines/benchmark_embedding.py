@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
 from scipy.linalg import solve
 from sklearn.metrics import r2_score
 
+from molvae.chem.fingerprints import generator
 from molvae.cli.faults import run_script
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import write_json
@@ -85,8 +85,8 @@ def read(path: Path, column: str, value: str) -> tuple[list[str], NDArray[np.flo
 
 def ecfp4(smiles: Sequence[str]) -> Matrix:
     """Morgan fingerprints of radius 2, (N, 2048) bits."""
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    return np.stack([generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(s)) for s in smiles]).astype(np.float32)
+    bits = generator("ECFP4").GetFingerprintAsNumPy
+    return np.stack([bits(Chem.MolFromSmiles(s)) for s in smiles]).astype(np.float32)
 
 
 def latent(vae: MoleculeVAE, smiles: Sequence[str]) -> tuple[Matrix, dict[str, int]]:
@@ -197,7 +197,7 @@ def benchmark(
             yield Result(rows, name, head, [round(value, 4) for value in scores])
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Benchmark and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a .csv, .tsv or .parquet file, plain or .gz")
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     smiles, y = read(args.data, args.column, args.value)
     z, reasons = latent(load(args.weights), smiles)
     lost = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))

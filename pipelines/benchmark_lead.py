@@ -33,7 +33,7 @@ from molvae.cli.faults import run_script
 from molvae.core.errors import DataError
 from molvae.core.runtime import progress, usable_cpus
 from molvae.core.tables import column_names, read_rows
-from pipelines.rows import finished, in_pool, packed, save, unpacked
+from pipelines.rows import completed, finished, packed, unpacked
 
 if TYPE_CHECKING:
     from molvae.search.config import OptimiseConfig
@@ -109,12 +109,11 @@ def run_job(job: Job) -> Row:
     near = SimilarityFilter(lead, low=job.delta, counts=counts, folded=not counts)
     config, model = _prepared(job.method, job.overrides)
     began = time.perf_counter()
-    search = build_search(
-        config.method, config.search, Constraints({"similarity": near}, {}), 1, model, job.seed, [lead]
-    )
+    constraints = Constraints({"similarity": near})
+    search = build_search(config.method, config.search, constraints, 1, model, job.seed, [lead])
     result = run_search(
         search, oracle(OBJECTIVE), Ledger(), budget=job.budget, batch_size=config.search.batch_size,
-        constraints={"similarity": near},
+        constraints=constraints,
     )  # fmt: skip
     best = result.best_records(1)[0]
     return Row(
@@ -215,7 +214,7 @@ def _spread(values: pd.Series[float]) -> str:
     return f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run what is not there yet, print the tables; returns 1 where a search failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="molecules to improve, one search for each")
@@ -231,19 +230,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=usable_cpus())
     parser.add_argument("--out", type=Path, default=Path("runs/lead"), help="folder for results.csv")
-    args = parser.parse_args()
-    table = args.out / "results.csv"
-    done = finished(table, Job, Row)
-    wanted = list(jobs(args))
+    args = parser.parse_args(arguments)
+    table, wanted = args.out / "results.csv", list(jobs(args))
     if not wanted:
         raise DataError(f"{args.file}: no molecules to improve; expected some in the part {args.part!r}")
-    todo = [job for job in wanted if job not in done]
-    with progress(len(todo), "leads", "searches") as bar:
-        for job, row in in_pool(run_job, todo, args.processes):
-            done[job] = row
-            save(done.values(), table, Job)
+    n_todo = len(set(wanted) - finished(table, Job, Row).keys())
+    with progress(n_todo, "leads", "searches") as bar:
+
+        def say(row: Row) -> None:
             bar.advance(improvement=row.improvement)
-    if rows := [done[job] for job in wanted if job in done]:
+
+        rows = completed(run_job, wanted, table, Job, Row, args.processes, say=say)
+    if rows:
         print(summary(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"\nPublished:\n{published().to_string(index=False, float_format='{:.3f}'.format)}")
     return int(len(rows) < len(wanted))

@@ -24,13 +24,10 @@ from typing import Any
 import pandas as pd
 
 from molvae.cli.faults import run_script
-from molvae.core.files import read_json
+from molvae.core.files import METRICS, read_json
 from molvae.core.runtime import progress, usable_cpus
-from pipelines.rows import finished, in_pool, save
-
-OSIMERTINIB = "COc1cc(N(C)CCN(C)C)c(NC(=O)C=C)cc1Nc2nccc(n2)c3cn(C)c4ccccc34"
-CELECOXIB = "CC1=CC=C(C=C1)C1=CC(=NN1C1=CC=C(C=C1)S(N)(=O)=O)C(F)(F)F"
-TROGLITAZONE = "Cc1c(C)c2OC(C)(COc3ccc(CC4SC(=O)NC4=O)cc3)CCc2c(C)c1O"
+from molvae.oracles.guacamol import TARGETS
+from pipelines.rows import completed, finished
 
 
 def scaled(name: str, worst: float, best: float) -> dict[str, Any]:
@@ -40,15 +37,15 @@ def scaled(name: str, worst: float, best: float) -> dict[str, Any]:
 
 
 def similarity(target: str) -> dict[str, Any]:
-    """Tanimoto similarity to a molecule, ECFP4 counts."""
-    return {"kind": "named", "name": "similarity", "parameters": {"target": target}}
+    """Tanimoto similarity to one of the molecules of GuacaMol, ECFP4 counts."""
+    return {"kind": "named", "name": "similarity", "parameters": {"target": TARGETS[target]}}
 
 
 QED = {"kind": "named", "name": "qed"}
 
 PROBLEMS: dict[str, dict[str, dict[str, Any]]] = {
-    "qed_sa_similarity": {"qed": QED, "ease": scaled("sa", 10.0, 1.0), "osimertinib": similarity(OSIMERTINIB)},
-    "two_targets": {"celecoxib": similarity(CELECOXIB), "troglitazone": similarity(TROGLITAZONE)},
+    "qed_sa_similarity": {"qed": QED, "ease": scaled("sa", 10.0, 1.0), "osimertinib": similarity("osimertinib")},
+    "two_targets": {"celecoxib": similarity("celecoxib"), "troglitazone": similarity("troglitazone")},
     "logp_tpsa_qed": {"logp": scaled("logp", 0.0, 6.0), "tpsa": scaled("tpsa", 0.0, 160.0), "qed": QED},
 }
 
@@ -124,7 +121,7 @@ def run_job(job: Job, directory: Path) -> Row:
         SearchResult(result.records[: round(share * job.budget)], "").hypervolume(config.search.reference)
         for share in (0.25, 0.5, 1.0)
     ]
-    seconds = float(read_json(run_dir / "metrics.json")["seconds"])
+    seconds = float(read_json(run_dir / METRICS)["seconds"])
     return Row(**asdict(job), **dict(zip(VOLUMES, volumes, strict=True)), front=len(result.pareto()), seconds=seconds)
 
 
@@ -151,8 +148,8 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
+def command_line() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", type=int, default=2000, help="oracle calls a run")
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
@@ -163,23 +160,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--n-start", type=int, default=50, help="how many molecules to begin with")
     parser.add_argument("--processes", type=int, default=usable_cpus())
     parser.add_argument("--out", type=Path, default=Path("runs/multiobjective"), help="folder for runs and results.csv")
-    return parser.parse_args()
+    return parser
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run what is not there yet, print the table; returns 1 where a run failed."""
-    args = arguments()
-    table = args.out / "results.csv"
-    done = finished(table, Job, Row)
-    wanted = list(jobs(args))
-    todo = [job for job in wanted if job not in done]
-    with progress(len(todo), "problems", "runs") as bar:
-        for job, row in in_pool(partial(run_job, directory=args.out), todo, args.processes, jobs_each=1):
-            done[job] = row
-            save(done.values(), table, Job)
-            print(f"{job.problem}, {job.method}, seed {job.seed}: {row.hypervolume:.4f}", flush=True)
+    args = command_line().parse_args(arguments)
+    table, wanted = args.out / "results.csv", list(jobs(args))
+    n_todo = len(set(wanted) - finished(table, Job, Row).keys())
+    work = partial(run_job, directory=args.out)
+    with progress(n_todo, "problems", "runs") as bar:
+
+        def say(row: Row) -> None:
+            print(f"{row.problem}, {row.method}, seed {row.seed}: {row.hypervolume:.4f}", flush=True)
             bar.advance()
-    if rows := [done[job] for job in wanted if job in done]:
+
+        rows = completed(work, wanted, table, Job, Row, args.processes, jobs_each=1, say=say)
+    if rows:
         print(summary(rows))
     return int(len(rows) < len(wanted))
 

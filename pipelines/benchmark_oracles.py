@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -256,7 +256,7 @@ def print_speeds(measured: dict[str, tuple[float, float, float]]) -> dict[str, f
     return medians
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, required=True, help="oracle_reference.csv(.gz): smiles and values")
@@ -264,24 +264,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the fastest counts (default 3)")
     parser.add_argument("--tasks", nargs="*", default=PMO_TASKS, help="tasks to time (default all 20; none: no timing)")
     parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
-    arguments = parser.parse_args()
-    [column] = find_columns(arguments.reference, ["smiles"])
-    reference = pd.read_csv(arguments.reference).rename(columns={column: "smiles"})
+    args = parser.parse_args(arguments)
+    [column] = find_columns(args.reference, ["smiles"])
+    reference = pd.read_csv(args.reference).rename(columns={column: "smiles"})
     found = differences(reference)
     print(f"largest difference from the reference, {len(reference)} molecules")
     for column, value in found.items():
         print(f"  {column:44s} {value:.1e}")
     print(f"largest of all {len(found)} columns: {max(found.values()):.1e}")
     results: dict[str, Any] = {"largest_difference": found}
-    if arguments.tasks:
-        measured = speeds(reference.smiles.tolist()[: arguments.molecules], tuple(arguments.tasks), arguments.rounds)
+    if args.tasks:
+        measured = speeds(reference.smiles.tolist()[: args.molecules], tuple(args.tasks), args.rounds)
         results |= print_speeds(measured)
         results["molecules_per_second"] = {
             name: dict(zip(("molvae", "tdc_way", "guacamol_way"), values, strict=True))
             for name, values in measured.items()
         }
-    if arguments.out:
-        write_json(arguments.out, results)
+    if args.out:
+        write_json(args.out, results)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,8 +25,8 @@ from rdkit import Chem
 
 from molvae.cli.faults import run_script
 from molvae.core.config import dump_config
-from molvae.core.files import read_json
-from molvae.core.tables import read_rows
+from molvae.core.files import MANIFEST, read_json, write_json
+from molvae.core.tables import in_chunks, read_rows
 from molvae.data.prepare import PrepareConfig
 
 SCRIPT = """
@@ -40,21 +40,22 @@ MIB = 1024**2
 SAMPLE_SECONDS = 0.2
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure each size, print a line for it; with --out, write them, too."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", type=Path, help="molecules to repeat (column smiles)")
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="sizes to try")
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
-    args = parser.parse_args()
+    parser.add_argument("--out", type=Path, help="a JSON file to write")
+    args = parser.parse_args(arguments)
     results = []
     with tempfile.TemporaryDirectory(prefix="benchmark-prepare-") as folder:
         for n_rows in args.rows:
             made = make_input(args.input, Path(folder) / f"{n_rows}.smi", n_rows, args.workers)
             results.append(measure(made, Path(folder) / str(n_rows), n_rows, args.workers))
             print(json.dumps(results[-1]), flush=True)
-            if args.json:
-                args.json.write_text(json.dumps(results, indent=2) + "\n")
+            if args.out is not None:
+                write_json(args.out, results)
 
 
 def make_input(source: Path, path: Path, n_rows: int, workers: int) -> Path:
@@ -62,16 +63,11 @@ def make_input(source: Path, path: Path, n_rows: int, workers: int) -> Path:
     n_molecules = sum(1 for _ in read_rows(source, ["smiles"]))
     repeats = -(-n_rows // n_molecules)
     smiles = islice((row.cells[0] for row in read_rows(source, ["smiles"])), -(-n_rows // repeats))
-    blocks = _blocks(smiles, 2000)
     with multiprocessing.get_context("spawn").Pool(workers) as pool, open(path, "w", encoding="utf-8") as handle:
-        lines = (line for block in pool.imap(partial(_orders, repeats=repeats), blocks) for line in block)
+        blocks = pool.imap(partial(_orders, repeats=repeats), in_chunks(smiles, 2000))
+        lines = (line for block in blocks for line in block)
         handle.writelines(f"{line}\n" for line in islice(lines, n_rows))
     return path
-
-
-def _blocks(smiles: Iterator[str], size: int) -> Iterator[list[str]]:
-    while block := list(islice(smiles, size)):
-        yield block
 
 
 def _orders(block: list[str], repeats: int) -> list[str]:
@@ -97,7 +93,7 @@ def measure(source: Path, output: Path, n_rows: int, workers: int) -> dict[str, 
     seconds = time.monotonic() - started
     if process.returncode != 0:
         raise SystemExit(f"prepare ended with {process.returncode}")
-    kept = sum(read_json(output / "manifest.json")["splits"].values())
+    kept = sum(read_json(output / MANIFEST)["splits"].values())
     children = [peak for pid, peak in peaks.items() if pid != process.pid]
     return {
         "rows": n_rows,

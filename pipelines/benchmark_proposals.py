@@ -34,6 +34,7 @@ import torch
 from molvae.cli.faults import run_script
 from molvae.core.config import load_config
 from molvae.core.errors import DataError
+from molvae.core.files import CONFIG
 from molvae.core.runtime import progress
 from molvae.search.ask_tell import sift
 from molvae.search.build import acceptance, load_model
@@ -87,7 +88,7 @@ def measure(run_dir: Path, calls: int, n: int, seed: int, space: LatentSpace) ->
     known = known_molecules(run_dir, calls)
     best = known.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     parents, tenth = Parents(tuple(best["smiles"].head(PARENTS))), best["value"].iloc[TOP - 1]
-    config = load_config(run_dir / "config.resolved.toml", OptimiseConfig)
+    config = load_config(run_dir / CONFIG, OptimiseConfig)
     scored, rows = set(known["smiles"]), []
     with config.oracle.build() as oracle:
         rules, _ = build_constraints(config.search.constraints, oracle)

@@ -13,7 +13,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -55,7 +55,7 @@ def seconds(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, floa
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print molecules per second and the ratio to the peer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=38, help="tokens per molecule")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=9)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     medians = seconds(variants(args.batch, args.tokens, args.hidden), args.repeats)

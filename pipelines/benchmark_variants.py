@@ -27,10 +27,10 @@ import pandas as pd
 from molvae.cli.faults import run_script
 from molvae.core.config import Spec, did_you_mean, load_config
 from molvae.core.errors import ConfigError, DataError
-from molvae.core.files import read_json, sha256_file, sha256_text
+from molvae.core.files import MANIFEST, read_json, sha256_file, sha256_text
 from molvae.core.runtime import usable_cpus
 from molvae.core.tables import read_split
-from pipelines.rows import finished, in_pool, markdown, packed, save, unpacked
+from pipelines.rows import completed, markdown, packed, unpacked
 
 
 class Study(Spec):
@@ -93,7 +93,7 @@ def run_job(job: Job, data: Path, runs: Path) -> Row:
     config = load_config(job.config, TrainConfig, changes)
     directory = runs / f"{job.variant}-{job.seed}-{sha256_text(config.model_dump_json())[:8]}"
     model = train(config, directory)
-    seconds = read_json(directory / "manifest.json")["seconds"]
+    seconds = read_json(directory / MANIFEST)["seconds"]
     return measured(job, model, list(islice(read_split(data, "smiles", "test"), job.n_test)), seconds)
 
 
@@ -171,7 +171,7 @@ def table(rows: Sequence[Row]) -> str:
     return markdown([*lines[0]], ([*map(str, line.values())] for line in lines)).rstrip()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, train and measure what is not there yet, print the table; 1 where something failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="a TOML file such as configs/variants.toml")
@@ -183,18 +183,13 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=usable_cpus())
     parser.add_argument("--runs", type=Path, default=Path("runs/variants"), help="where the models are kept")
     parser.add_argument("--out", type=Path, default=Path("data/results/variants.csv"), help="a row for each model")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if next(read_split(args.data, "smiles", "test"), None) is None:
         raise DataError(f"{args.data}: no row has 'test' in the column 'split'")
     data = f"sha256 {sha256_file(args.data)[:12]}"  # digits alone would come back from the CSV file as a number
     wanted = list(jobs(load_config(args.study, Study), args.only, args.set, data, args.test, args.samples))
-    done = finished(args.out, Job, Row)
     work = partial(run_job, data=args.data, runs=args.runs)
-    for job, row in in_pool(work, [job for job in wanted if job not in done], args.processes, jobs_each=1):
-        done[job] = row
-        save(done.values(), args.out, Job)
-    rows = [done[job] for job in wanted if job in done]
-    if rows:
+    if rows := completed(work, wanted, args.out, Job, Row, args.processes, jobs_each=1):
         print(table(rows))
     return int(len(rows) < len(wanted))
 

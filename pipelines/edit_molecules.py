@@ -21,13 +21,12 @@ from pathlib import Path
 import numpy as np
 from rdkit import Chem
 
-from molvae.chem.molecules import canonical, parse
+from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.cli.faults import run_script
 from molvae.core.errors import DataError
 from molvae.core.files import atomic_path
 from molvae.core.runtime import progress
 from molvae.core.tables import read_rows
-from molvae.search.ask_tell import has_radicals
 from molvae.search.graph_crossover import crossover
 from molvae.search.graph_moves import mutate
 from molvae.search.graphs import editable

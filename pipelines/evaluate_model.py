@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def show(result: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}{name:24s} {value:.4f}" if isinstance(value, float) else f"{indent}{name:24s} {value}")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="zinc250k", help="name of shipped weights, or a model directory")
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000, help="prior draws to look at (0: none)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     vae, smiles = load(args.weights), list(read_split(args.data, "smiles", args.split))[: args.n]
     result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
     if args.samples and not vae.properties:  # a conditional model has no draws without a target

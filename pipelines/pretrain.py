@@ -20,14 +20,14 @@ from typing import Any
 from molvae.cli.faults import run_script
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
-from molvae.core.files import read_json, sha256_file, write_json, write_text
+from molvae.core.files import CONFIG, MANIFEST, VOCABULARY, read_json, sha256_file, write_json, write_text
 from molvae.core.tables import read_split
 from molvae.data.prepare import PrepareConfig, prepare
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import load
-from molvae.model.checkpoint import DESCRIPTION, VOCABULARY, load_checkpoint, model_directory, save_checkpoint
+from molvae.model.checkpoint import DESCRIPTION, load_checkpoint, model_directory, save_checkpoint
 from molvae.training.config import TrainConfig
-from molvae.training.trainer import CONFIG, train
+from molvae.training.trainer import train
 
 CARD = """# {name}
 
@@ -81,8 +81,8 @@ def card(
 ) -> str:
     """The model card of a run, which `command` has made."""
     description = read_json(run / "model" / DESCRIPTION)
-    manifest = read_json(run / "manifest.json")
-    splits = read_json(Path(spec.data) / "manifest.json")["splits"]
+    manifest = read_json(run / MANIFEST)
+    splits = read_json(Path(spec.data) / MANIFEST)["splits"]
     rates = sorted(metrics["rate_by_group_nats"])
     model, _ = load_checkpoint(run / "model")
     return CARD.format(

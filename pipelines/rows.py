@@ -54,6 +54,33 @@ def save(rows: Iterable[Any], path: Path, job_type: type[Any]) -> None:
         frame.to_csv(file, index=False)
 
 
+def completed(
+    work: Callable[[Job], Row],
+    wanted: Sequence[Job],
+    table: Path,
+    job_type: type[Job],
+    row_type: type[Row],
+    processes: int,
+    jobs_each: int | None = None,
+    say: Callable[[Row], object] = lambda row: None,
+) -> list[Row]:
+    """The rows of the wanted jobs, fewer where some failed; those that the table lacks are run first (see `in_pool`).
+
+    Args:
+        table: the CSV file of rows, written again with each new one.
+        say: called with each new row after it is written.
+
+    Raises:
+        DataError: the table holds rows of another version.
+    """
+    done = finished(table, job_type, row_type)
+    for job, row in in_pool(work, [job for job in dict.fromkeys(wanted) if job not in done], processes, jobs_each):
+        done[job] = row
+        save(done.values(), table, job_type)
+        say(row)
+    return [done[job] for job in wanted if job in done]
+
+
 def in_pool(
     work: Callable[[Job], Row], jobs: Sequence[Job], processes: int, jobs_each: int | None = None
 ) -> Iterator[tuple[Job, Row]]:

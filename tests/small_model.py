@@ -42,6 +42,11 @@ n_molecules = 8
 """  # a config for `molvae train`
 
 
+def seeded(seed: int = 0) -> torch.Generator:
+    """A random generator of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
 def small_molecules() -> list[str]:
     """125 distinct canonical SMILES, mixed well but always in the same order."""
     made = dict.fromkeys(canonical(ring + linker + end) for ring, linker, end in product(RINGS, LINKERS, ENDS))

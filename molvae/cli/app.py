@@ -288,7 +288,7 @@ def score(
     oracle: Annotated[str, typer.Argument(help="a name (see: molvae oracles), or a TOML file with an [oracle]")],
     source: Annotated[Path, typer.Argument(help=".smi, .csv, .tsv or .parquet file, plain or .gz")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the .csv, .tsv or .parquet to write")],
-    column: Column = None,
+    column: Annotated[str, typer.Option(help="column of the SMILES, in any case")] = "smiles",
     parameters: Annotated[list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="of the oracle")] = None,
     workers: Annotated[int, typer.Option(help="processes; 0 scores in this one", min=0)] = 0,
 ) -> None:
@@ -297,17 +297,12 @@ def score(
     Writes the same rows with a column more; an empty cell is a molecule that could not be scored.
     """
     from molvae.cli.oracle_argument import build_oracle
-    from molvae.core.runtime import progress
     from molvae.oracles import ParallelOracle
     from molvae.oracles.table import score_file
 
     built = build_oracle(oracle, parameters or [])
-    with (
-        ParallelOracle(built, workers=workers) if workers else built as scorer,
-        progress(None, "scoring", "rows") as bar,
-    ):
-        done = score_file(scorer, source, out, column, bar.advance)
-    print(f"{out}: {done.scored:,} of {done.rows:,} molecules scored by {built.name}, {done.failed:,} could not be")
+    with ParallelOracle(built, workers=workers) if workers else built as scorer:
+        print(score_file(scorer, source, out, column))
 
 
 @data_app.command("list")

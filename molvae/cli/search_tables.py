@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.cli.tables import print_table
-from molvae.core.files import read_json
+from molvae.core.files import METRICS, read_json
 from molvae.core.runtime import clock
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Record
@@ -20,7 +20,7 @@ LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
 
 def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> None:
     """The ten best molecules or, of several objectives, the front; and a line on the whole run."""
-    metrics = read_json(run_dir / "metrics.json")
+    metrics = read_json(run_dir / METRICS)
     if "objectives" in metrics:
         _print_front(result, metrics["objectives"])
         about = f"{metrics['front']} on the front, hypervolume {metrics['hypervolume']:.4f}"

@@ -18,6 +18,10 @@ from typing import Any
 
 from molvae.core.errors import ConfigError
 
+# in a run directory, and in a prepared one, which has a vocabulary besides, as a model has
+CONFIG, EVENTS, METRICS, MANIFEST = "config.resolved.toml", "events.jsonl", "metrics.json", "manifest.json"
+VOCABULARY = "vocabulary.json"
+
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # the first two bytes of a text that is no UTF-8
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.core.addresses import without_password
 from molvae.core.errors import DataError, DeviceError
-from molvae.core.files import sha256_file, sha256_text, write_json
+from molvae.core.files import MANIFEST, sha256_file, sha256_text, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -322,7 +322,7 @@ def write_manifest(
     Raises:
         DataError: an input is not there.
     """
-    path = Path(run_dir) / "manifest.json"
+    path = Path(run_dir) / MANIFEST
     manifest = {
         "kind": kind,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -355,7 +355,7 @@ def fingerprint(path: str | Path) -> str:
         return sha256_file(path)
     if not path.is_dir():
         raise DataError(f"{path}: no such file or directory")
-    for name in ("manifest.json", "model.json"):
+    for name in (MANIFEST, "model.json"):
         if (path / name).is_file():
             return sha256_file(path / name)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from molvae.core.errors import DataError
-from molvae.core.files import atomic_path
+from molvae.core.files import VOCABULARY, atomic_path
 from molvae.data.chunks import Chunk, Dropped
 from molvae.data.deduplicate import DUPLICATE, DUPLICATE_ACROSS_SPLITS, FIRST, mark_duplicates
 from molvae.data.shards import ShardWriter
@@ -93,7 +93,7 @@ def assemble(
         for chunk in chunks():
             writer.add(chunk, np.frombuffer(handle.read(len(chunk)), dtype=np.uint8))
     result = writer.result(n_rows, smiles_column)
-    tokenizer.save(output / "vocabulary.json")
+    tokenizer.save(output / VOCABULARY)
     return result
 
 

@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,7 +114,7 @@ def make_chunk(recipe: Recipe, rows: Sequence[tuple[int, Row]], refused: Mapping
         refused: positions in `rows` that are not to be touched, each with the reason (they have killed a worker).
     """
     refused = refused or {}
-    kept: list[tuple[int, int, str, bytes, str, tuple[str, ...], list[float]]] = []
+    kept: list[tuple[int, int, str, bytes, str, list[str], list[float]]] = []
     dropped = []
     for position, (source, (number, cells)) in enumerate(rows):
         smiles, cell, *values = cells
@@ -135,12 +134,7 @@ def make_chunk(recipe: Recipe, rows: Sequence[tuple[int, Row]], refused: Mapping
     return _packed(kept, dropped, len(recipe.properties) + len(recipe.descriptors))
 
 
-@lru_cache(maxsize=4096)  # tables of measurements repeat molecules close to each other
-def _symbols(canonical: str, constraints: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    return tuple(to_symbols(canonical, dict(constraints)))
-
-
-def _checked(recipe: Recipe, smiles: str) -> tuple[str, tuple[str, ...]]:
+def _checked(recipe: Recipe, smiles: str) -> tuple[str, list[str]]:
     """Canonical SMILES and symbols of a molecule that passes every test."""
     if not smiles:
         raise MoleculeError(smiles, "no SMILES in the row")
@@ -148,7 +142,7 @@ def _checked(recipe: Recipe, smiles: str) -> tuple[str, tuple[str, ...]]:
     bounded = recipe.elements is not None or recipe.min_heavy_atoms > 1 or recipe.max_heavy_atoms is not None
     if bounded or HYDROGEN_FIRST.match(canonical):
         _check_atoms(recipe, canonical)
-    symbols = _symbols(canonical, tuple(recipe.constraints.items()))
+    symbols = to_symbols(canonical, recipe.constraints)
     if len(symbols) + 1 > recipe.max_length:
         raise MoleculeError(smiles, f"longer than {recipe.max_length - 1} tokens")
     return canonical, symbols

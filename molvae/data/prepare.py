@@ -27,7 +27,7 @@ from molvae.chem.descriptors import DescriptorName, ElementSymbol
 from molvae.chem.molecules import Charges, Fragments, Standardiser
 from molvae.core.config import Spec, dump_config
 from molvae.core.errors import ConfigError, DataError, Interrupted
-from molvae.core.files import exclusive, read_json, sha256_file, write_json
+from molvae.core.files import CONFIG, MANIFEST, METRICS, VOCABULARY, exclusive, read_json, sha256_file, write_json
 from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
 from molvae.core.tables import Row, batches_of, count_rows, find_columns
 from molvae.data.assemble import Assembled, assemble
@@ -39,7 +39,6 @@ from molvae.tokens.tokenizer import Tokenizer, default_constraints
 
 log = logging.getLogger("molvae")
 
-CONFIG, METRICS = "config.resolved.toml", "metrics.json"
 WORK = ".prepare"  # chunks of an unfinished run, inside the output directory
 ROWS_PER_CHUNK = 2000
 
@@ -189,7 +188,7 @@ def _given_tokenizer(config: PrepareConfig) -> Tokenizer | None:
     """The tokenizer of `config.vocabulary`, after checking that the other settings do not contradict it."""
     if config.vocabulary is None:
         return None
-    path = config.vocabulary / "vocabulary.json" if config.vocabulary.is_dir() else config.vocabulary
+    path = config.vocabulary / VOCABULARY if config.vocabulary.is_dir() else config.vocabulary
     tokenizer = Tokenizer.load(path)
     wrong = [f"{n} = {getattr(config, n)!r}, but {path} was made with {v!r}" for n, v in _made_with(tokenizer).items()
              if n in config.model_fields_set and getattr(config, n) != v]  # fmt: skip
@@ -218,7 +217,7 @@ def _settings(config: PrepareConfig, tokenizer: Tokenizer | None) -> dict[str, A
 
 def _already_done(config: PrepareConfig, settings: dict[str, Any]) -> bool:
     """Whether `output` holds the result; what was prepared with other settings is removed if that is allowed."""
-    if not (config.output / "manifest.json").exists():
+    if not (config.output / MANIFEST).exists():
         return False
     manifest = read_manifest(config.output)
     before = manifest.get("settings", {})
@@ -232,8 +231,8 @@ def _already_done(config: PrepareConfig, settings: dict[str, Any]) -> bool:
             f"{config.output}: was prepared with other settings ({', '.join(other)} differ); "
             "choose another output, or allow it to be overwritten (overwrite = true, --overwrite)"
         )
-    (config.output / "manifest.json").unlink()  # first: without it the directory is not taken for prepared
-    for pattern in ("*.tokens.npy", "*.offsets.npy", "*.properties.npy", "vocabulary.json", "dropped.csv", METRICS):
+    (config.output / MANIFEST).unlink()  # first: without it the directory is not taken for prepared
+    for pattern in ("*.tokens.npy", "*.offsets.npy", "*.properties.npy", VOCABULARY, "dropped.csv", METRICS):
         for path in config.output.glob(pattern):
             path.unlink()
     return False

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from molvae.core.errors import DataError
-from molvae.core.files import atomic_path, read_json
+from molvae.core.files import MANIFEST, atomic_path, read_json
 from molvae.data.conditions import Conditions
 from molvae.tokens.vocabulary import EOS
 
@@ -207,7 +207,7 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, so the directory is not (wholly) prepared.
     """
-    path = Path(directory) / "manifest.json"
+    path = Path(directory) / MANIFEST
     try:
         manifest: dict[str, Any] = read_json(path)
     except (OSError, ValueError) as error:

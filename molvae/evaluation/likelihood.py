@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from molvae.core.errors import DataError, MoleculeError
+from molvae.chem.reading import read_each
+from molvae.core.errors import DataError
 from molvae.core.runtime import progress
 from molvae.generation import MoleculeVAE
 from molvae.model.objective import active_units
@@ -64,7 +65,7 @@ def evaluate(
     """
     if not smiles:
         raise DataError("no molecules to evaluate the model on; is the split named as in the file?")
-    wanted = [_standardised(vae, s) for s in smiles]
+    wanted = read_each(vae.tokenizer.standardiser, smiles, "nan")
     kept, readable = 0, list[str]()
     means, rates = [], []
     with progress(len(smiles), "reconstructing", "molecules") as bar:
@@ -96,10 +97,3 @@ def evaluate(
         active_units=active_units(torch.from_numpy(np.concatenate(means))),
         rate_by_group_nats=[round(float(r), 4) for r in rate],
     )
-
-
-def _standardised(vae: MoleculeVAE, smiles: str) -> str | None:
-    try:
-        return vae.tokenizer.standardiser(smiles)
-    except MoleculeError:
-        return None

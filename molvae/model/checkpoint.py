@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from molvae.core.errors import CheckpointError, UnknownModelError
-from molvae.core.files import atomic_path, read_json, sha256_file, write_json
+from molvae.core.files import VOCABULARY, atomic_path, read_json, sha256_file, write_json
 from molvae.model.vae import SequenceVAE, VAESpec
 
 FORMAT_VERSION = 1
-WEIGHTS, DESCRIPTION, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def model_directory(name_or_path: str | Path) -> Path:

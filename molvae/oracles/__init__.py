@@ -1,7 +1,7 @@
 """Oracles: what says how good a molecule is. See `oracle` for making one and `oracle.Oracle` for what one is."""
 
 from molvae.oracles.guacamol import PMO_TASKS
-from molvae.oracles.isolation import IsolatedOracle, ParallelOracle
+from molvae.oracles.isolation import ParallelOracle
 from molvae.oracles.oracle import ComponentOf, Minimised, Oracle, Stacked
 from molvae.oracles.registry import OracleInfo, list_oracles, oracle
 from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
@@ -11,7 +11,6 @@ __all__ = [
     "BudgetedOracle",
     "CachedOracle",
     "ComponentOf",
-    "IsolatedOracle",
     "Minimised",
     "Oracle",
     "OracleInfo",

@@ -33,10 +33,11 @@ from typing import Annotated, Any, BinaryIO, final
 from pydantic import Field
 
 from molvae.chem.molecules import parse
+from molvae.chem.reading import as_list
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, OracleError
 from molvae.oracles.isolation import LineReader, kill_group
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unscored
+from molvae.oracles.oracle import FloatArray, Oracle, log_failure, unscored
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from molvae.chem.descriptors import DescriptorName, ElementSymbol, known_element
-from molvae.chem.filters import CATALOGUES, CatalogueFilter, PropertyWindow, SubstructureFilter, query
+from molvae.chem.filters import CatalogueFilter, PropertyWindow, SubstructureFilter, query
 from molvae.chem.fingerprints import FingerprintKind, similarity_to
 from molvae.chem.molecules import parse
-from molvae.core.config import Spec, did_you_mean
-from molvae.core.errors import ConfigError
+from molvae.core.config import Spec
 from molvae.oracles.command import CommandOracle, Seconds
 from molvae.oracles.parsed import ParsedMolecule
 
@@ -29,8 +28,7 @@ from molvae.oracles.parsed import ParsedMolecule
 @cache
 def _similarity(target: str, kind: FingerprintKind) -> Callable[[Any], float]:
     mol = parse(target)
-    if mol is None:
-        raise ConfigError(f"the target {target!r} is not a valid SMILES")
+    assert mol is not None  # `Similarity` has seen to it
     return similarity_to(mol, kind)
 
 
@@ -106,6 +104,7 @@ class ElementCount(Spec):
         return float(molecule.elements[self.symbol])
 
 
+@cache
 def parse_formula(formula: str) -> Counter[str]:
     """Atoms of each element in a molecular formula.
 
@@ -146,7 +145,7 @@ class Isomer(Spec):
         return f"isomer of {self.formula}"
 
     def value(self, molecule: ParsedMolecule) -> float:
-        wanted, found = _formula(self.formula), molecule.elements
+        wanted, found = parse_formula(self.formula), molecule.elements
         squares = [float((found[symbol] - count) ** 2) for symbol, count in wanted.items()]
         squares.append((found.total() - wanted.total()) ** 2 / 4.0)
         if self.aggregation == "geometric":  # of Gaussians: the Gaussian of the mean square
@@ -155,24 +154,14 @@ class Isomer(Spec):
         return sum(parts) / len(parts)
 
 
-@cache
-def _formula(formula: str) -> Counter[str]:
-    return parse_formula(formula)
-
-
 class Catalogue(Spec):
     """1 where no structural alert of the named catalogues matches, else 0."""
 
     kind: Literal["catalogue"] = "catalogue"
     names: tuple[str, ...] = ("PAINS",)
 
-    @field_validator("names")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in CATALOGUES:
-                raise ValueError(f"unknown catalogue {name!r}{did_you_mean(name, CATALOGUES)}")
-        return names
+    def model_post_init(self, _: object) -> None:
+        CatalogueFilter(self.names)
 
     @property
     def label(self) -> str:

@@ -21,10 +21,8 @@ from pydantic import Field
 
 from molvae.core.config import Spec
 from molvae.oracles.command import CommandOracle, CommandSettings, Seconds
-from molvae.oracles.components import Constraint
-from molvae.oracles.desirability import Aggregation
 from molvae.oracles.isolation import ParallelOracle
-from molvae.oracles.objective import MoleculeOracle, Objective, Term
+from molvae.oracles.objective import MoleculeOracle, Objective
 from molvae.oracles.oracle import Minimised, Oracle, Stacked
 from molvae.oracles.registry import oracle
 from molvae.oracles.wrappers import CachedOracle
@@ -44,20 +42,13 @@ class NamedSpec(Spec):
         return oracle(self.name, direction=self.direction, **self.parameters)
 
 
-class DesirabilitySpec(Spec):
+class DesirabilitySpec(Objective):
     """Several components, a desirability for each, one mean, and constraints."""
 
-    kind: Literal["desirability"] = "desirability"
-    terms: Annotated[tuple[Term, ...], Field(min_length=1)]
-    aggregation: Aggregation = "geometric"
-    constraints: tuple[Constraint, ...] = ()
     name: str = "desirability"
 
     def build(self) -> Oracle:
-        objective = Objective(
-            terms=self.terms, aggregation=self.aggregation, constraints=self.constraints, name=self.name
-        )
-        return MoleculeOracle(self.name, objective, objective.model_dump(mode="json", exclude={"kind", "name"}))
+        return MoleculeOracle(self.name, self, self.model_dump(mode="json", exclude={"kind", "name"}))
 
 
 class CommandSpec(CommandSettings):

@@ -10,9 +10,10 @@ import cloudpickle
 import numpy as np
 
 from molvae.chem.molecules import parse
+from molvae.chem.reading import as_list
 from molvae.core.errors import ConfigError, OracleError
 from molvae.oracles.codehash import code_hash
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, log_failure, unscored
+from molvae.oracles.oracle import FloatArray, Oracle, log_failure, unscored
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class _Unusable(Exception):
 
 @final
 class FunctionOracle(Oracle):
-    """A function, called in this process (wrap it in `IsolatedOracle` to survive crashes and hangs).
+    """A function, called in this process (wrap it in `ParallelOracle` to survive crashes and hangs).
 
     Args:
         function: takes one SMILES and returns a number (or Q numbers); with `batch`, takes a list of SMILES and

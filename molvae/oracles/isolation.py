@@ -27,9 +27,10 @@ from typing import Any, final
 
 import numpy as np
 
+from molvae.chem.reading import as_list
 from molvae.core.errors import ConfigError, OracleError
 from molvae.oracles.functions import pickled
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, forget_oldest, log_failure, unscored
+from molvae.oracles.oracle import FloatArray, Oracle, Wrapped, forget_oldest, log_failure, unscored
 from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,8 @@ class _Worker:
                     stream.close()
 
 
-class ParallelOracle(Oracle):
+@final
+class ParallelOracle(Wrapped):
     """Another oracle, run in `workers` processes with a time-out for each molecule.
 
     A molecule on which the oracle crashes, hangs or raises is NaN, and is logged; the others are not touched. Values
@@ -195,23 +197,15 @@ class ParallelOracle(Oracle):
                 f"got {workers}, {chunk} and {timeout_seconds}"
             )
         _check_travels(inner)
-        self.inner, self.workers, self.timeout_seconds, self.chunk = inner, workers, timeout_seconds, chunk
+        super().__init__(inner)
+        self.workers, self.timeout_seconds, self.chunk = workers, timeout_seconds, chunk
         self.reports, self._reported = reports, dict[str, dict[str, float]]()
-        self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
         self._payload = pickled(inner)
         self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
         for _ in range(workers):
             self._idle.put(None)  # started when first needed
         self._live: set[_Worker] = set()
         self._stopping = False
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        return self.inner.objectives
-
-    @property
-    def identity(self) -> str:
-        return self.inner.identity
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         smiles = as_list(smiles)
@@ -285,7 +279,7 @@ class ParallelOracle(Oracle):
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         if not self.reports:
-            return self.inner.components(smiles)
+            return super().components(smiles)
         known = [self._reported.get(each, {}) for each in as_list(smiles)]
         return {name: np.array([each.get(name, np.nan) for each in known]) for name in self.inner.components([])}
 
@@ -296,7 +290,7 @@ class ParallelOracle(Oracle):
             self._discard(worker)
             self._idle.put(None)
         self._stopping = False
-        self.inner.close()
+        super().close()
 
 
 def _check_travels(oracle: Oracle) -> None:
@@ -316,11 +310,3 @@ def _check_travels(oracle: Oracle) -> None:
     for part in inner if isinstance(inner, list) else [inner]:
         if isinstance(part, Oracle):
             _check_travels(part)
-
-
-@final
-class IsolatedOracle(ParallelOracle):
-    """Another oracle in one process of its own; see `ParallelOracle`."""
-
-    def __init__(self, inner: Oracle, timeout_seconds: float = 60.0, chunk: int = 1) -> None:
-        super().__init__(inner, 1, timeout_seconds, chunk)

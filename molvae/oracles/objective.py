@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Protocol, final
 import numpy as np
 from pydantic import Field
 
+from molvae.chem.reading import as_list
 from molvae.core.config import Spec
 from molvae.core.tables import in_chunks
 from molvae.oracles.components import (
@@ -30,7 +31,7 @@ from molvae.oracles.components import (
     Window,
 )
 from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, distinct, forget_oldest, log_failure
+from molvae.oracles.oracle import FloatArray, Oracle, distinct, forget_oldest, log_failure
 from molvae.oracles.parsed import ParsedMolecule
 
 _HELD_AT_ONCE = 1_000  # molecules kept in memory while an external program works on them

@@ -21,8 +21,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.chem.reading import as_list
 from molvae.core.config import did_you_mean
-from molvae.core.errors import ConfigError, MoleculeError, OracleError
+from molvae.core.errors import ConfigError, OracleError
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +82,6 @@ class Oracle(ABC):
         return f"{type(self).__name__}({inside})"
 
 
-def as_list(smiles: Sequence[str]) -> list[str]:
-    """The molecules as a list.
-
-    Raises:
-        MoleculeError: one string came where a list was expected; its characters would be scored as molecules.
-    """
-    if isinstance(smiles, str):
-        raise MoleculeError(smiles, "expected a list of SMILES, got one string; write [smiles]")
-    return list(smiles)
-
-
 def unscored(n: int, n_objectives: int) -> FloatArray:
     """NaN for every molecule: (N,), or (N, Q)."""
     return np.full(n if n_objectives == 1 else (n, n_objectives), np.nan)
@@ -126,14 +116,12 @@ def log_failure(oracle: str, smiles: object, reason: str) -> None:
     log.warning("oracle %s: %r could not be scored: %s", oracle, smiles, reason)
 
 
-@final
-class Minimised(Oracle):
-    """The same oracle with its sign turned, for properties of which less is better (SA score, docking energies)."""
+class Wrapped(Oracle):
+    """An oracle around another one, which it resembles in all that a subclass does not say otherwise."""
 
     def __init__(self, inner: Oracle) -> None:
         self.inner = inner
-        self.name, self.n_objectives = inner.name, inner.n_objectives
-        self.parameters = {**inner.parameters, "direction": "minimise"}
+        self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -141,16 +129,29 @@ class Minimised(Oracle):
 
     @property
     def identity(self) -> str:
-        return json.dumps({"minimise": self.inner.identity})
-
-    def __call__(self, smiles: Sequence[str]) -> FloatArray:
-        return 0.0 - self.inner(smiles)  # and not -x, which makes -0 of 0
+        return self.inner.identity
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         return self.inner.components(smiles)
 
     def close(self) -> None:
         self.inner.close()
+
+
+@final
+class Minimised(Wrapped):
+    """The same oracle with its sign turned, for properties of which less is better (SA score, docking energies)."""
+
+    def __init__(self, inner: Oracle) -> None:
+        super().__init__(inner)
+        self.parameters = {**inner.parameters, "direction": "minimise"}
+
+    @property
+    def identity(self) -> str:
+        return json.dumps({"minimise": self.inner.identity})
+
+    def __call__(self, smiles: Sequence[str]) -> FloatArray:
+        return 0.0 - self.inner(smiles)  # and not -x, which makes -0 of 0
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import numpy as np
 from molvae.chem.molecules import parse
 from molvae.core.errors import DataError, OracleError
 from molvae.core.output import check_output, writing
-from molvae.core.tables import SMILES_COLUMN, carried_columns, find_columns, in_chunks, read_rows
+from molvae.core.runtime import progress
+from molvae.core.tables import SMILES_COLUMN, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.oracles.oracle import Oracle, distinct
 
 _CHUNK = 500  # rows held in memory
@@ -21,34 +21,34 @@ _CHUNK = 500  # rows held in memory
 class ScoreSummary:
     """What `score_file` did."""
 
-    rows: int
-    scored: int
+    out: Path
+    n_rows: int
+    n_scored: int
+    oracle: str
 
     @property
-    def failed(self) -> int:
+    def n_failed(self) -> int:
         """Rows whose molecule is invalid or could not be scored; their cell is empty."""
-        return self.rows - self.scored
+        return self.n_rows - self.n_scored
+
+    def __str__(self) -> str:
+        counted = f"{self.n_scored:,} of {self.n_rows:,} molecules scored by {self.oracle}"
+        return f"{self.out}: {counted}, {self.n_failed:,} could not be"
 
 
-def _smiles_column(path: Path, header: list[str], column: str | None) -> str:
-    """The column asked for, the only one, or one that is called as such columns are."""
-    if column is None and len(header) == 1:
+def _smiles_column(path: Path, header: list[str], column: str) -> str:
+    """The column asked for; where it is called as such columns are, the only one will do, too."""
+    if column == SMILES_COLUMN and len(header) == 1:
         [column] = header
         if parse(column) is not None:
             raise DataError(
                 f"{path}: expected a header line with the name of the column, got the molecule {column!r}; add such a "
                 "line, or name the file .smi (where it is the name: --column)"
             )
-    return find_columns(path, [column or SMILES_COLUMN])[0]
+    return find_columns(path, [column])[0]
 
 
-def score_file(
-    oracle: Oracle,
-    source: str | Path,
-    out: str | Path,
-    column: str | None = None,
-    advance: Callable[[int], object] = lambda n: None,
-) -> ScoreSummary:
+def score_file(oracle: Oracle, source: str | Path, out: str | Path, column: str = SMILES_COLUMN) -> ScoreSummary:
     """Score every molecule of a .csv, .tsv, .smi or .parquet file, plain or .gz, and write a table.
 
     The output has the same rows in the same order, all columns of the input as text and one more (Q more) named after
@@ -59,8 +59,7 @@ def score_file(
         oracle: what scores.
         source: the input file.
         out: the file to write: .csv or .tsv, plain or .gz, or .parquet.
-        column: name of the SMILES column; None looks for one called smiles.
-        advance: told of the number of rows done, for a progress bar.
+        column: the column of the SMILES; a lone one may have any name.
 
     Raises:
         ConfigError: the output's name ends in something else, or the output is the input.
@@ -77,7 +76,7 @@ def score_file(
     labels = distinct(labels, taken=header)
     n_rows = n_scored = 0
     any_molecule = any_score = False
-    with writing(out, header, labels) as write:
+    with writing(out, header, labels) as write, progress(count_rows(source), "scoring", "rows") as bar:
         for chunk in in_chunks(read_rows(source, header), _CHUNK):
             smiles = [row.cells[place] for row in chunk]
             values = oracle(smiles).reshape(len(chunk), -1)
@@ -87,7 +86,7 @@ def score_file(
             n_scored += int(np.isfinite(values).all(axis=1).sum())
             any_score = any_score or bool(np.isfinite(values).any())
             any_molecule = any_molecule or any_score or any(parse(each) is not None for each in smiles)
-            advance(len(chunk))
+            bar.advance(len(chunk))
         if not any_molecule:
             raise DataError(
                 f"{source}: none of the {n_rows:,} cells of the column {column!r} can be read as a molecule; are they "
@@ -95,4 +94,4 @@ def score_file(
             )
         if not any_score:
             raise OracleError(f"oracle {oracle.name}: not one molecule of {source} could be scored; the log says why")
-    return ScoreSummary(n_rows, n_scored)
+    return ScoreSummary(out, n_rows, n_scored, oracle.name)

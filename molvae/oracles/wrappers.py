@@ -21,9 +21,10 @@ import numpy as np
 import rdkit
 
 from molvae.chem.molecules import canonical
+from molvae.chem.reading import as_list
 from molvae.core.errors import BudgetExhausted, ConfigError, OracleError
 from molvae.core.files import sha256_text
-from molvae.oracles.oracle import FloatArray, Oracle, as_list, unscored
+from molvae.oracles.oracle import FloatArray, Oracle, Wrapped, unscored
 
 log = logging.getLogger(__name__)
 
@@ -44,27 +45,8 @@ def _assemble(keys: Sequence[str | None], known: Mapping[str, Any], width: int) 
     return values
 
 
-class _ByMolecule(Oracle):
-    """What cache and budget share: values by canonical SMILES, from the inner oracle where unknown."""
-
-    def __init__(self, inner: Oracle) -> None:
-        self.inner = inner
-        self.name, self.parameters, self.n_objectives = inner.name, inner.parameters, inner.n_objectives
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        return self.inner.objectives
-
-    @property
-    def identity(self) -> str:
-        return self.inner.identity
-
-    def close(self) -> None:
-        self.inner.close()
-
-
 @final
-class BudgetedOracle(_ByMolecule):
+class BudgetedOracle(Wrapped):
     """Scores at most `budget` distinct molecules.
 
     A molecule that was scored before is answered from memory and costs nothing; so does an invalid SMILES. A molecule
@@ -119,7 +101,7 @@ class BudgetedOracle(_ByMolecule):
 
 
 @final
-class CachedOracle(_ByMolecule):
+class CachedOracle(Wrapped):
     """Remembers scores and components in an SQLite file, across runs and processes.
 
     The key is the oracle's identity (name and parameters), the RDKit version and the canonical SMILES. Failures (NaN)

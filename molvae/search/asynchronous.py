@@ -8,14 +8,13 @@ other run, and a run that was stopped or killed goes on as if it had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from molvae.chem.filters import Filter
 from molvae.core.errors import Interrupted
 from molvae.search.ask_tell import Search
+from molvae.search.constraints import NONE, Constraints
 from molvae.search.ledger import Ledger, Record
-from molvae.search.loop import Demands, replay
-from molvae.search.outcomes import Window
+from molvae.search.loop import replay
 from molvae.search.result import SearchResult
 from molvae.workers.crew import Crew, Scored, Task
 
@@ -29,8 +28,7 @@ def run_with_crew(
     *,
     budget: int,
     batch_size: int,
-    constraints: Mapping[str, Filter] | None = None,
-    windows: Mapping[str, Window] | None = None,
+    constraints: Constraints = NONE,
     on_batch: Callable[[list[Record]], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SearchResult:
@@ -49,7 +47,7 @@ def run_with_crew(
     if cut_short := replay(search, ledger):  # a last batch, from before there were workers
         first = cut_short[0]
         search.replay(first.asked, [r.smiles for r in cut_short], [r.told for r in cut_short], first.note)
-    desk = _Desk(search, ledger, budget, Demands(constraints or {}, windows or {}), on_batch)
+    desk = _Desk(search, ledger, budget, constraints, on_batch)
     try:
         reason = _work(desk, crew, batch_size, stopped)
     except Interrupted:  # the crew was out of reach, and is not waited for
@@ -94,11 +92,11 @@ class _Desk:
         search: Search,
         ledger: Ledger,
         budget: int,
-        demands: Demands,
+        constraints: Constraints,
         on_batch: Callable[[list[Record]], None],
     ) -> None:
         self.search, self.ledger, self.budget = search, ledger, budget
-        self.demands, self.on_batch = demands, on_batch
+        self.constraints, self.on_batch = constraints, on_batch
         self._asked = 0
 
     @property
@@ -120,7 +118,7 @@ class _Desk:
         found = self.search.ask(n, pending)
         if found:
             told = len(self.ledger)
-            crew.submit([Task(c.smiles, c.origin, self.demands.broken(c.smiles), told) for c in found])
+            crew.submit([Task(c.smiles, c.origin, self.constraints.broken(c.smiles), told) for c in found])
         return len(found)
 
     def take(self, results: list[Scored]) -> None:
@@ -129,7 +127,9 @@ class _Desk:
             smiles = done.task.smiles
             if smiles in self.search.values or not self.left:
                 continue
-            record = Record(
+            record = self.constraints.record(
+                done.row,
+                done.task.constraints,
                 call=len(self.ledger) + 1,
                 smiles=smiles,
                 proposer=done.task.proposer,
@@ -138,7 +138,6 @@ class _Desk:
                 size=1,
                 seconds=done.seconds,
                 note=self.search.note,
-                **self.demands.judged(done.row, done.task.constraints),
             )
             self.ledger.add(record)
             self.search.tell([smiles], [record.told])

@@ -44,8 +44,7 @@ def conduct(
     how: dict[str, Any] = {
         "budget": spec.budget,
         "batch_size": spec.batch_size,
-        "constraints": planned.rules.filters,
-        "windows": planned.rules.windows,
+        "constraints": planned.rules,
         "on_batch": on_batch,
         "stopped": over,
     }

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from rdkit import Chem
 
 from molvae.chem.filters import CatalogueFilter, Filter, PropertyWindow, SimilarityFilter, SubstructureFilter
 from molvae.chem.fingerprints import FingerprintKind
+from molvae.chem.molecules import parse
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec, telling
 from molvae.search.lead import LeadConstraint, ScaffoldSpec
+from molvae.search.ledger import Record
 from molvae.search.outcomes import Window
 
 
@@ -27,6 +30,9 @@ class WindowSpec(Spec):
     low: float | None = None
     high: float | None = None
 
+    def model_post_init(self, _: object) -> None:
+        self.build()
+
     def build(self) -> Filter:
         return PropertyWindow(self.name, self.low, self.high)
 
@@ -36,6 +42,9 @@ class AlertsSpec(Spec):
 
     kind: Literal["alerts"] = "alerts"
     catalogues: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    def model_post_init(self, _: object) -> None:
+        self.build()
 
     @property
     def name(self) -> str:
@@ -53,6 +62,9 @@ class SubstructuresSpec(Spec):
     name: str = "substructures"
     required: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+
+    def model_post_init(self, _: object) -> None:
+        self.build()
 
     def build(self) -> Filter:
         return SubstructureFilter(self.required, self.forbidden)
@@ -84,11 +96,8 @@ class OracleConstraintSpec(ToldSpec):
     low: float | None = None
     high: float | None = None
 
-    @model_validator(mode="after")
-    def _bounded(self) -> OracleConstraintSpec:
-        if self.low is None and self.high is None:
-            raise ValueError("expected low, high or both")
-        return self
+    def model_post_init(self, _: object) -> None:
+        Window(self.low, self.high)
 
 
 ConstraintSpec = Annotated[
@@ -106,12 +115,40 @@ class Constraints:
         windows: of what only an oracle tells; its last columns hold these values.
     """
 
-    filters: Mapping[str, Filter]
-    windows: Mapping[str, Window]
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    windows: Mapping[str, Window] = field(default_factory=dict)
 
     def met_by(self, mol: Chem.Mol) -> bool:
         """Whether a molecule breaks none of those known without the oracle."""
         return all(passes(mol) for passes in self.filters.values())
+
+    def broken(self, smiles: str) -> dict[str, float]:
+        """How many reasons each filter has against a molecule."""
+        mol = parse(smiles) if self.filters else None
+        return {name: float(len(f.reasons(mol))) for name, f in self.filters.items()} if mol is not None else {}
+
+    def record(self, row: Sequence[float], broken: Mapping[str, float], **about: Any) -> Record:
+        """The record of a molecule scored.
+
+        Args:
+            row: what the oracle told, objectives first.
+            broken: what the filters have against it.
+            about: the other fields of the record.
+        """
+        n = len(row) - len(self.windows)
+        several = n > 1
+        outcomes = dict(zip(self.windows, row[n:], strict=True))
+        outside = {name: self.windows[name].excess(value) for name, value in outcomes.items()}
+        return Record(
+            value=math.nan if several else row[0],
+            objectives=list(row[:n]) if several else [],
+            outcomes=outcomes,
+            constraints={**broken, **outside},
+            **about,
+        )
+
+
+NONE = Constraints()
 
 
 def build_constraints(specs: tuple[ConstraintSpec, ...], oracle: Oracle) -> tuple[Constraints, Oracle]:

@@ -7,19 +7,14 @@ that was cut short is asked for again, comes out the same, and the molecules alr
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from molvae.chem.filters import Filter
-from molvae.chem.molecules import parse
 from molvae.core.errors import OracleError
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
+from molvae.search.constraints import NONE, Constraints
 from molvae.search.ledger import Ledger, Record
-from molvae.search.outcomes import Window
 from molvae.search.proposals import Candidate
 from molvae.search.result import SearchResult
 
@@ -36,8 +31,7 @@ def run_search(
     budget: int,
     batch_size: int,
     batch_growth: float = 0.0,
-    constraints: Mapping[str, Filter] | None = None,
-    windows: Mapping[str, Window] | None = None,
+    constraints: Constraints = NONE,
     on_batch: Callable[[list[Record]], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SearchResult:
@@ -47,14 +41,13 @@ def run_search(
         search: new, told nothing yet.
         ledger: what was scored before; it is replayed first.
         batch_growth: a batch has at least this share of the molecules scored so far.
-        constraints: by name; a molecule that breaks one is recorded as infeasible.
-        windows: by name, of the constraints that the oracle's last columns tell; the columns before are objectives.
+        constraints: a molecule that breaks one is recorded as infeasible; the oracle's last columns tell those that
+            are windows, the columns before are objectives.
         on_batch: called with the records of each finished batch, not with replayed ones.
 
     Raises:
         OracleError: the oracle returned something else than a score for each molecule.
     """
-    demands = Demands(constraints or {}, windows or {})
     unfinished = replay(search, ledger)
     while len(ledger) - len(unfinished) < budget:
         if stopped():
@@ -65,7 +58,7 @@ def run_search(
         candidates = search.ask(asked)
         if not candidates:
             return SearchResult.of(ledger, "no new molecules")
-        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, demands)
+        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, constraints)
         unfinished = []
         search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
@@ -104,7 +97,7 @@ def _finish_batch(
     done: Sequence[Record],
     oracle: Oracle,
     ledger: Ledger,
-    demands: Demands,
+    constraints: Constraints,
 ) -> list[Record]:
     """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked."""
     known = {record.smiles: record for record in done}
@@ -114,7 +107,9 @@ def _finish_batch(
     todo = [c for c in candidates if c.smiles not in known]
     rows, seconds = _scored(oracle, [c.smiles for c in todo])
     for candidate, row in zip(todo, rows, strict=True):
-        record = Record(
+        record = constraints.record(
+            row,
+            constraints.broken(candidate.smiles),
             call=len(ledger) + 1,
             smiles=candidate.smiles,
             proposer=candidate.origin,
@@ -123,7 +118,6 @@ def _finish_batch(
             size=len(candidates),
             seconds=seconds,
             note=[] if known else search.note,
-            **demands.judged(row, demands.broken(candidate.smiles)),
         )
         ledger.add(record)
         known[record.smiles] = record
@@ -137,34 +131,3 @@ def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[list[float]], float
     began = time.perf_counter()
     rows = finite_scores(oracle, smiles).reshape(len(smiles), -1)
     return rows.tolist(), (time.perf_counter() - began) / len(smiles)
-
-
-@dataclass(frozen=True)
-class Demands:
-    """What is demanded of a molecule: filters, and windows of the last numbers of its row."""
-
-    filters: Mapping[str, Filter]
-    windows: Mapping[str, Window]
-
-    def broken(self, smiles: str) -> dict[str, float]:
-        """How many reasons each filter has against a molecule."""
-        mol = parse(smiles) if self.filters else None
-        return {name: float(len(f.reasons(mol))) for name, f in self.filters.items()} if mol is not None else {}
-
-    def judged(self, row: Sequence[float], broken: Mapping[str, float]) -> dict[str, Any]:
-        """The fields of a record that say how good a molecule is.
-
-        Args:
-            row: what the oracle told, objectives first.
-            broken: what the filters have against it.
-        """
-        n = len(row) - len(self.windows)
-        outcomes = dict(zip(self.windows, row[n:], strict=True))
-        outside = {name: self.windows[name].excess(value) for name, value in outcomes.items()}
-        several = n > 1
-        return {
-            "value": math.nan if several else row[0],
-            "objectives": list(row[:n]) if several else [],
-            "outcomes": outcomes,
-            "constraints": {**broken, **outside},
-        }

@@ -14,7 +14,7 @@ from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import Constraints, build_constraints
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Record
-from molvae.search.loop import Demands, require_a_score
+from molvae.search.loop import require_a_score
 from molvae.search.measured import Measurements, read_measurements
 from molvae.search.methods import MethodSpec
 from molvae.search.start import start_molecules
@@ -90,16 +90,15 @@ def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
     """
     with config.oracle.build() as oracle:
         planned = plan_of(config, oracle)
-        demands = Demands(planned.rules.filters, planned.rules.windows)
-        spec = config.search
+        rules, spec = planned.rules, config.search
         scorer = isolated(planned.told, 1, spec.timeout_seconds) if spec.with_crew else planned.told
         records = []
         with scorer:
             for call, smiles in enumerate((planned.start or DRUGS)[:PROBES], start=1):
                 began = time.perf_counter()
                 row = finite_scores(scorer, [smiles]).reshape(-1).tolist()
-                judged = demands.judged(row, demands.broken(smiles))
+                about = {"call": call, "smiles": smiles, "proposer": "start", "batch": 0, "asked": 1, "size": 1}
                 seconds = time.perf_counter() - began
-                records.append(Record(call, smiles, judged.pop("value"), "start", 0, 1, 1, seconds, **judged))
+                records.append(rules.record(row, rules.broken(smiles), **about, seconds=seconds))
     require_a_score(records)
     return planned, records

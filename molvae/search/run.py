@@ -13,7 +13,7 @@ import rdkit
 
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
-from molvae.core.files import append_event, exclusive, read_events, sha256_text, write_json
+from molvae.core.files import CONFIG, EVENTS, METRICS, append_event, exclusive, read_events, sha256_text, write_json
 from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, warnings_in, write_manifest
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
@@ -35,7 +35,6 @@ from molvae.workers.crew import Crew
 from molvae.workers.study import Terms
 
 JOURNAL = "journal.log"
-EVENTS = "events.jsonl"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
 WARNINGS = "warnings.log"  # why molecules could not be scored, and whatever else was worth a warning
@@ -67,7 +66,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
             _forget(run_dir)
         before = seconds_before(run_dir)
         ledger = _ledger(config, run_dir, oracle, inputs)
-        dump_config(config, run_dir / "config.resolved.toml")
+        dump_config(config, run_dir / CONFIG)
         known, spent = len(ledger), sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": known, "oracle_seconds": spent})
         with planned.told, progress(spec.budget, "search", "calls", done=known) as bar:
@@ -136,7 +135,7 @@ def _what_must_stay(config: OptimiseConfig) -> dict[str, Any]:
 
 def _check_same(config: OptimiseConfig, run_dir: Path) -> None:
     """Refuse to mix two searches in one directory."""
-    file = run_dir / "config.resolved.toml"
+    file = run_dir / CONFIG
     if not (file.exists() and (run_dir / JOURNAL).exists()):
         return
     before, now = _what_must_stay(load_config(file, OptimiseConfig)), _what_must_stay(config)
@@ -195,7 +194,7 @@ def _write_outputs(
     if model is not None:
         latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
     metrics = metrics_of(result, config.search.budget, oracle.objectives, config.search.reference)
-    write_json(run_dir / "metrics.json", metrics | {"seconds": round(seconds, 3)})
+    write_json(run_dir / METRICS, metrics | {"seconds": round(seconds, 3)})
     if measured is not None:
         write_rejected(measured, run_dir / REJECTED)
     write_manifest(

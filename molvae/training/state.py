@@ -54,7 +54,7 @@ class NanGuard:
         """Copy the state if it is time."""
         if not self.good or state.step % self.every == 0:
             self.good = {
-                "model": {k: v.detach().clone() for k, v in state.model.state_dict().items()},
+                "model": _cloned(state.model.state_dict()),
                 "optimiser": _cloned(state.optimiser.state_dict()),
             }
 

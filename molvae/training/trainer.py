@@ -19,8 +19,8 @@ from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import CheckpointError, ConfigError, Interrupted
-from molvae.core.files import append_event, exclusive, write_json
-from molvae.core.runtime import Progress, StopFlag, progress, write_manifest
+from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, append_event, exclusive, write_json
+from molvae.core.runtime import Progress, SilentProgress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
 from molvae.data.shards import read_manifest
@@ -43,8 +43,7 @@ from molvae.training.validation import validate
 
 log = logging.getLogger(__name__)
 
-CONFIG, EVENTS, RESUME, MODEL = "config.resolved.toml", "events.jsonl", "resume/state.pt", "model"
-METRICS, MANIFEST, TENSORBOARD = "metrics.json", "manifest.json", "tensorboard"
+RESUME, MODEL, TENSORBOARD = "resume/state.pt", "model", "tensorboard"
 RESULTS = (METRICS, MANIFEST, *(f"{MODEL}/{name}" for name in (DESCRIPTION, WEIGHTS, VOCABULARY)))
 LOG_EVERY_STEPS = 20
 
@@ -109,13 +108,6 @@ class Meter:
             "penalty_nats": self.penalty / self.steps,
             "tokens_per_second": self.tokens / seconds,
         }
-
-
-class Silence(Progress):
-    """What the processes show that are not the main one."""
-
-    def advance(self, n: int = 1, **fields: Any) -> None:
-        pass
 
 
 class Run:
@@ -196,7 +188,7 @@ class Run:
         meter = Meter()
         self.model.train()
         shown = progress(self.n_steps, "training", "steps", done=self.state.step)
-        with shown if self.hardware.is_main else nullcontext(Silence()) as bar:
+        with shown if self.hardware.is_main else nullcontext(SilentProgress()) as bar:
             while self.state.step < self.n_steps:
                 epoch, first = divmod(self.state.step, len(self.loader))
                 for batch in self.loader.batches(epoch, first):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from small_model import seeded
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -23,11 +24,6 @@ from molvae.model.objective import (
 from molvae.model.vae import VAEOutput
 from molvae.nn.bottleneck import GaussianBottleneck, LatentSample
 from molvae.nn.gaussian import Gaussian
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
 
 # --- schedules ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
+from small_model import seeded
 
 from molvae.data.batch import TokenBatch
 from molvae.model.bottlenecks import GaussianSpec
@@ -28,10 +29,6 @@ def batch(condition_dim: int = 0) -> TokenBatch:
     tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     properties = torch.randn(B, condition_dim, generator=generator) if condition_dim else None
     return TokenBatch(tokens, torch.tensor([len(row) for row in rows]), properties)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("condition_dim", [0, 2])

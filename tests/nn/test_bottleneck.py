@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small_model import seeded
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from molvae.nn.bottleneck import Bottleneck, GaussianBottleneck
@@ -25,10 +26,6 @@ BOTTLENECKS: dict[str, Callable[[], Bottleneck]] = {
     "vq": lambda: VQBottleneck(D, groups=2, codes=3, width=2),
     "ladder": lambda: LadderBottleneck(D, [2, 1, 3], 8),
 }
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(params=BOTTLENECKS)

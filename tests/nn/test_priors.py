@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small_model import seeded
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from molvae.nn.diffusion import DiffusionPrior
@@ -20,10 +21,6 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "flow": lambda: FlowPrior(Z, 4, 8),
     "diffusion": lambda: DiffusionPrior(Z, 4, 8),
 }
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(params=PRIORS)

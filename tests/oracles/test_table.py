@@ -36,7 +36,8 @@ def test_csv_keeps_rows_columns_and_order(tmp_path: Path) -> None:
     scores = [row[3] for row in table[1:]]
     assert scores[1] == scores[2] == ""
     assert [float(scores[0]), float(scores[3])] == oracle("qed")(["CCO", "c1ccccc1"]).tolist()  # to the last digit
-    assert (summary.rows, summary.scored, summary.failed) == (4, 2, 2)
+    assert (summary.n_rows, summary.n_scored, summary.n_failed) == (4, 2, 2)
+    assert str(summary) == f"{tmp_path / 'out.csv'}: 2 of 4 molecules scored by qed, 2 could not be"
 
 
 def test_smi_gzip_and_two_objectives(tmp_path: Path) -> None:
@@ -52,11 +53,10 @@ def test_smi_gzip_and_two_objectives(tmp_path: Path) -> None:
 def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
     source = tmp_path / "in.tsv"
     source.write_text("structure\tqed\n" + "".join(f"{'C' * (1 + n % 7)}\t{n}\n" for n in range(1234)))
-    seen: list[int] = []
-    summary = score_file(oracle("heavy_atoms"), source, tmp_path / "out.csv", column="structure", advance=seen.append)
+    summary = score_file(oracle("heavy_atoms"), source, tmp_path / "out.csv", column="structure")
     table = rows(tmp_path / "out.csv")[1:]
     assert [float(row[2]) for row in table] == [1 + n % 7 for n in range(1234)]
-    assert sum(seen) == summary.rows == 1234
+    assert summary.n_rows == 1234
 
 
 def test_a_column_of_the_oracle_s_name_is_not_overwritten(tmp_path: Path) -> None:
@@ -82,20 +82,20 @@ def test_scoring_again_finds_a_free_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("in.csv", b"smiles,id,id\nC,1,2\n", None, "in.csv: has two columns 'id'"),
+        ("in.csv", b"smiles,id,id\nC,1,2\n", "smiles", "in.csv: has two columns 'id'"),
         ("in.csv", b"id,smils\n1,C\n", "smiles", "columns are: id, smils.*did you mean 'smils'"),
-        ("in.csv", b"a,b\n1,C\n", None, "say which column holds the SMILES"),
-        ("in.csv", b"", None, "is empty"),
-        ("in.csv", b"CCO\nCC\n", None, "expected a header line.*got the molecule 'CCO'.*name the file .smi"),
-        ("in.csv", b"smiles,id\nC,1\n\nCC,2, 3\n", None, "row 2 has 3 cells, and the header 2"),
-        ("in.csv", b"smiles,id\n1,C\n2,CC\n", None, "none of the 2 cells of the column 'smiles'.*are they SMILES"),
-        ("in.csv", b"smiles|id\nC|1\n", None, "none of the 1 cells.*separated as its name says"),
-        ("in.csv.gz", b"no gzip", None, "is not gzip"),
-        ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700, mtime=0)[:-12], None, "cut short"),
-        ("in.xlsx", b"", None, "expected a name ending in"),
+        ("in.csv", b"a,b\n1,C\n", "smiles", "say which column holds the SMILES"),
+        ("in.csv", b"", "smiles", "is empty"),
+        ("in.csv", b"CCO\nCC\n", "smiles", "expected a header line.*got the molecule 'CCO'.*name the file .smi"),
+        ("in.csv", b"smiles,id\nC,1\n\nCC,2, 3\n", "smiles", "row 2 has 3 cells, and the header 2"),
+        ("in.csv", b"smiles,id\n1,C\n2,CC\n", "smiles", "none of the 2 cells of the column 'smiles'.*are they SMILES"),
+        ("in.csv", b"smiles|id\nC|1\n", "smiles", "none of the 1 cells.*separated as its name says"),
+        ("in.csv.gz", b"no gzip", "smiles", "is not gzip"),
+        ("in.csv.gz", gzip.compress(b"smiles\n" + b"CCO\n" * 700, mtime=0)[:-12], "smiles", "cut short"),
+        ("in.xlsx", b"", "smiles", "expected a name ending in"),
     ],
 )
-def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str | None, message: str) -> None:
+def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         score_file(oracle("qed"), tmp_path / name, tmp_path / "out.csv", column=column)
@@ -104,9 +104,9 @@ def test_unusable_input(tmp_path: Path, name: str, content: bytes, column: str |
 
 def test_a_lone_column_may_have_any_name(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("C\nCCO\n")
-    assert score_file(oracle("mw"), tmp_path / "in.csv", tmp_path / "out.csv", column="C").scored == 1
+    assert score_file(oracle("mw"), tmp_path / "in.csv", tmp_path / "out.csv", column="C").n_scored == 1
     (tmp_path / "in.csv").write_text("molecule\nCCO\n")
-    assert score_file(oracle("mw"), tmp_path / "in.csv", tmp_path / "out.csv").scored == 1
+    assert score_file(oracle("mw"), tmp_path / "in.csv", tmp_path / "out.csv").n_scored == 1
 
 
 def test_the_name_of_the_output_says_its_format(tmp_path: Path) -> None:

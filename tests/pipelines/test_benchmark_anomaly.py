@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +33,11 @@ def test_a_table_from_files(
     strange = ["CCCCCCCCCCCCC(=O)OCCCCC", "OOOOOO", "C[Si](C)(C)C", "no molecule"]
     pd.DataFrame({"smiles": strange, "class": ["chain", "peroxide", "silane", "none"]}).to_csv("ood.csv", index=False)
     arguments = ["--ordinary", "zinc.csv", "--others", "ood.csv", "--weights", str(tiny_model), "--out", "o.json"]
-    monkeypatch.setattr(sys, "argv", ["benchmark_anomaly", *arguments])
-    main()
+    main(arguments)
     assert "mean" in capsys.readouterr().out
     found = read_json(Path("o.json"))
     assert set(found) == {"chain", "peroxide", "silane", "none", "mean"}
     assert found["silane"]["molvae"] == found["none"]["nearest"] == 1.0
     pd.DataFrame({"smiles": molecules, "split": "train"}).to_csv("zinc.csv", index=False)
     with pytest.raises(DataError, match="no row has 'valid'"):
-        main()
+        main(arguments)

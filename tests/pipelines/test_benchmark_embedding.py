@@ -104,12 +104,11 @@ def test_the_whole(
     rows = [(s, str(s.count("c") - 2 * s.count("O"))) for s in small_molecules()]
     data = write(tmp_path / "in.csv", [*rows, ("CCI", "1.5"), ("not a molecule", "2")])
     out = tmp_path / "out.json"
-    arguments = ["x", str(data), "--value", "exp", "--weights", str(tiny_model), "--seeds", "2", "--out", str(out)]
-    monkeypatch.setattr("sys.argv", arguments)
+    arguments = [str(data), "--value", "exp", "--weights", str(tiny_model), "--seeds", "2", "--out", str(out)]
     with pytest.raises(DataError, match="too few scaffolds"):
-        benchmark_embedding.main()
+        benchmark_embedding.main(arguments)
     monkeypatch.setattr(benchmark_embedding, "scaffold", lambda smiles: smiles)
-    benchmark_embedding.main()
+    benchmark_embedding.main(arguments)
     value = read_json(out)
     assert value["n_molecules"] == 126
     assert value["not_readable"] == {"unknown token [I]": 1}

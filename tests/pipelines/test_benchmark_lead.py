@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,15 +83,12 @@ def test_a_part_of_a_file_is_read_where_it_has_parts(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_the_command_goes_on_where_it_stopped(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_goes_on_where_it_stopped(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "leads.smi").write_text("\n".join(LEADS))
     options = ["--budget", "6", "--delta", "0.4", "--method", method, "--processes", "1", "--out", str(tmp_path)]
     tables = []
     for n in ("1", "2"):
-        monkeypatch.setattr(sys, "argv", ["benchmark_lead", str(tmp_path / "leads.smi"), "--n", n, *options])
-        assert main() == 0
+        assert main([str(tmp_path / "leads.smi"), "--n", n, *options]) == 0
         tables.append(finished(tmp_path / "results.csv", Job, Row))
     assert [len(table) for table in tables] == [1, 2]
     assert tables[0].items() <= tables[1].items()  # with its seconds: it was not run again
@@ -100,8 +96,7 @@ def test_the_command_goes_on_where_it_stopped(
     assert "JT-VAE" in capsys.readouterr().out
 
 
-def test_a_file_without_leads_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_leads_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "leads.csv").write_text("smiles,part\nCC,valid\n")
-    monkeypatch.setattr(sys, "argv", ["benchmark_lead", str(tmp_path / "leads.csv"), "--out", str(tmp_path)])
     with pytest.raises(DataError, match="no molecules to improve"):
-        main()
+        main([str(tmp_path / "leads.csv"), "--out", str(tmp_path)])

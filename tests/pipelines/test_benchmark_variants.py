@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +17,6 @@ from molvae.training.config import TrainConfig
 from pipelines.benchmark_variants import Job, Row, Study, jobs, main, table
 from pipelines.rows import finished, unpacked
 
-ROOT = Path(__file__).parents[2]
 STUDY = """
 config = "base.toml"
 overrides = ["optimiser.epochs=2"]
@@ -28,15 +26,15 @@ ladder = ["model.bottleneck={kind='ladder', widths=[2, 4], hidden_dim=8}"]
 """
 
 
-def test_every_shipped_variant_can_be_built() -> None:
-    study = load_config(ROOT / "configs/variants.toml", Study)
+def test_every_shipped_variant_can_be_built(root: Path) -> None:
+    study = load_config(root / "configs/variants.toml", Study)
     for job in jobs(study, [], [], "", 1, 1):
-        config = load_config(ROOT / job.config, TrainConfig, unpacked(job.overrides))
+        config = load_config(root / job.config, TrainConfig, unpacked(job.overrides))
         assert SequenceVAE(config.model, 109).latent_dim == 128, job.variant
 
 
-def test_an_unknown_variant_is_corrected() -> None:
-    study = load_config(ROOT / "configs/variants.toml", Study)
+def test_an_unknown_variant_is_corrected(root: Path) -> None:
+    study = load_config(root / "configs/variants.toml", Study)
     with pytest.raises(ConfigError, match="no variant 'lader'; did you mean 'ladder'"):
         list(jobs(study, ["lader"], [], "", 1, 1))
 
@@ -51,9 +49,8 @@ def test_variants_are_trained_measured_and_not_done_again(
     pd.DataFrame({"smiles": molecules[80:], "split": "test"}).to_csv("in.csv", index=False)
     Path("base.toml").write_text(TRAINING, encoding="utf-8")
     Path("study.toml").write_text(STUDY, encoding="utf-8")
-    command = ["benchmark_variants", "study.toml", "--data", "in.csv", "--samples", "20", "--out", "rows.csv"]
-    monkeypatch.setattr(sys, "argv", [*command, "--processes", "2"])
-    assert main() == 0
+    command = ["study.toml", "--data", "in.csv", "--samples", "20", "--out", "rows.csv"]
+    assert main([*command, "--processes", "2"]) == 0
     printed = capsys.readouterr().out
     assert [line.split("|")[1].strip() for line in printed.splitlines()] == ["variant", "-" * 10, "gaussian", "ladder"]
     rows = finished(Path("rows.csv"), Job, Row)
@@ -68,10 +65,9 @@ def test_variants_are_trained_measured_and_not_done_again(
         assert 0 <= row.reconstruction <= 1
         assert 0 <= row.radicals <= 1
     before = Path("rows.csv").read_text(encoding="utf-8")
-    assert main() == 0
+    assert main(command) == 0
     assert Path("rows.csv").read_text(encoding="utf-8") == before
     assert capsys.readouterr().out == printed
-    monkeypatch.setattr(sys, "argv", [*command, "--only", "gaussian", "--set", "optimiser.epochs=3"])
-    assert main() == 0
+    assert main([*command, "--only", "gaussian", "--set", "optimiser.epochs=3"]) == 0
     assert len(list((tmp_path / "runs/variants").glob("gaussian-0-*"))) == 2, "it goes on with no other run's weights"
     assert table(list(rows.values())).count("\n") == 3

@@ -25,7 +25,6 @@ from pipelines.pmo.peers import Recorder, run_mol_ga
 from pipelines.pmo.results import Row, add_row, read_rows
 from pipelines.pmo.study import Job, MolGA, Study
 
-ROOT = Path(__file__).parents[2]
 MOLECULES = ["CCO", "CCN", "c1ccccc1", "Cc1ccccc1O", "CC(=O)Nc1ccc(O)cc1"]
 
 
@@ -150,9 +149,9 @@ config = "configs/search/structural.toml"
 @pytest.mark.integration
 @pytest.mark.timeout(900)  # two processes that import everything: seconds, but not on a crowded machine
 def test_the_whole_and_what_is_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(root)
     (tmp_path / "small.toml").write_text(STUDY)
     out = tmp_path / "results" / "pmo_14.csv"
     places = ["--out", str(out), "--runs", str(tmp_path / "runs"), "--processes", "1"]
@@ -191,9 +190,9 @@ def test_the_whole_and_what_is_run_again(
     ],
 )
 def test_changed_searches_need_a_file_of_their_own(
-    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], words: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(root)
     (tmp_path / "small.toml").write_text(STUDY)
     study, parser = load_config(tmp_path / "small.toml", Study), benchmark_pmo.parser()
     with pytest.raises(ConfigError, match=words):
@@ -203,9 +202,9 @@ def test_changed_searches_need_a_file_of_their_own(
 
 @pytest.mark.parametrize("options", [["--budget", "14"], ["--n-start", "10"], ["--start", "data/sample.smi"]])
 def test_tables_of_a_narrowed_study_are_printed_only(
-    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(root)
     (tmp_path / "small.toml").write_text(STUDY)
     (name, config), *_ = load_config(tmp_path / "small.toml", Study).hashes().items()
     add_row(row(budget=14, method=name, config=config), tmp_path / "trial.csv")

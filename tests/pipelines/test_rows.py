@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from molvae.core.errors import DataError
-from pipelines.rows import finished, in_pool, job_of, save
+from pipelines.rows import completed, finished, in_pool, job_of, save
 
 
 @dataclass(frozen=True)
@@ -54,3 +54,20 @@ def test_rows_of_another_version_are_refused(tmp_path: Path) -> None:
 def test_a_job_that_fails_stops_no_other(jobs_each: int | None, capsys: pytest.CaptureFixture[str]) -> None:
     assert dict(in_pool(work, JOBS, 1, jobs_each)) == {job: work(job) for job in (JOBS[0], JOBS[2])}
     assert "Job(name='bad', share=0.5): cannot be done" in capsys.readouterr().err
+
+
+def test_rows_are_completed_and_no_job_is_done_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, said = tmp_path / "results.csv", []
+    kept = Row("a", 0.25, -7.0)  # not what `work` would give
+    save([kept], table, Job)
+    rows = completed(work, JOBS, table, Job, Row, 1, say=lambda row: said.append((row, row in saved(table))))
+    assert rows == [kept, work(JOBS[2])]
+    assert said == [(rows[1], True)], "it is saved before it is told"
+    assert saved(table) == sorted(rows, key=lambda row: row.name)
+    assert "cannot be done" in capsys.readouterr().err
+    assert completed(work, JOBS[:1], table, Job, Row, 1) == [kept]
+    assert len(saved(table)) == 2, "rows that were not asked for stay"
+
+
+def saved(table: Path) -> list[Row]:
+    return list(finished(table, Job, Row).values())

@@ -29,6 +29,7 @@ from molvae.search import optimise
 from molvae.search.ask_tell import Search
 from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import OptimiseConfig
+from molvae.search.constraints import Constraints
 from molvae.search.features import CountFingerprint
 from molvae.search.ledger import Ledger, Record
 from molvae.search.methods import Setting
@@ -163,7 +164,7 @@ def test_failures_and_infeasible_molecules_are_recorded() -> None:
     one = METHOD.build(Setting(start=MOLECULES[:8], accept=small))
     rule = {MOLECULES[0]: np.nan, MOLECULES[1]: np.inf}
     with LocalCrew(Slow(rule=lambda s: rule.get(s, 1.0)), 3) as crew:
-        result = run_with_crew(one, crew, Ledger(), budget=16, batch_size=2, constraints={"mw": small})
+        result = run_with_crew(one, crew, Ledger(), budget=16, batch_size=2, constraints=Constraints({"mw": small}))
     values = dict(zip(result.smiles, result.values, strict=True))
     assert np.isnan([values[MOLECULES[0]], values[MOLECULES[1]]]).all()
     assert {r.feasible for r in result.records if r.proposer == "start"} == {True, False}

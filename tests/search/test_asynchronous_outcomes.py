@@ -17,7 +17,7 @@ from molvae.oracles.oracle import ComponentOf, Minimised, Stacked
 from molvae.search import optimise
 from molvae.search.asynchronous import run_with_crew
 from molvae.search.config import OptimiseConfig
-from molvae.search.constraints import OracleConstraintSpec
+from molvae.search.constraints import Constraints, OracleConstraintSpec
 from molvae.search.ledger import Ledger
 from molvae.search.methods import Setting
 from molvae.search.outcomes import Outcomes, Window
@@ -41,10 +41,10 @@ def test_several_objectives_and_workers(acquisition: Any) -> None:
 
 def test_what_only_the_oracle_tells_is_demanded_with_workers_too() -> None:
     fat = Stacked([oracle("qed"), oracle("logp")], "qed", ["objective qed", "constraint fat"])
-    windows = {"fat": Window(0.5, 2.5)}
-    one = METHOD.build(Setting(start=MOLECULES[:8], outcomes=Outcomes(1, tuple(windows.values()))))
+    constraints = Constraints(windows={"fat": Window(0.5, 2.5)})
+    one = METHOD.build(Setting(start=MOLECULES[:8], outcomes=Outcomes(1, tuple(constraints.windows.values()))))
     with LocalCrew(fat, 3) as crew:
-        result = run_with_crew(one, crew, Ledger(), budget=24, batch_size=2, windows=windows)
+        result = run_with_crew(one, crew, Ledger(), budget=24, batch_size=2, constraints=constraints)
     logp = oracle("logp")(result.smiles)
     for record, value in zip(result.records, logp, strict=True):
         assert record.outcomes == {"fat": value}

@@ -19,7 +19,7 @@ from molvae.oracles import oracle as make_oracle
 from molvae.search import optimise
 from molvae.search.build import build_search
 from molvae.search.config import OptimiseConfig, SearchSpec
-from molvae.search.constraints import Constraints
+from molvae.search.constraints import NONE
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
 from molvae.search.methods import BayesianSpec, InnerSpec, PriorSpec
@@ -30,8 +30,6 @@ from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 METHOD = BayesianSpec(
     inner=InnerSpec(generations=2, candidates=8), proposers=(GraphMutationSpec(), GraphCrossoverSpec())
 )
-
-NONE = Constraints({}, {})
 
 
 def distance(a: str, b: str) -> float:

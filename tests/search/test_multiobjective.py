@@ -27,6 +27,7 @@ from molvae.oracles import Oracle, Stacked, oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
 from molvae.search.config import OptimiseConfig
+from molvae.search.constraints import Constraints
 from molvae.search.evolution import crowding_distance, survivors
 from molvae.search.feasibility import log_feasibility
 from molvae.search.features import CountFingerprint
@@ -202,8 +203,8 @@ def test_a_resumed_search_equals_one_that_was_not(method: BayesianSpec, cut: int
 
     def go(ledger: Ledger, budget: int) -> Any:
         search = method.build(Setting(start=MOLECULES[:6], outcomes=outcomes))
-        windows = {"light": outcomes.windows[0]}
-        return run_search(search, told, ledger, budget=budget, batch_size=3, windows=windows)
+        constraints = Constraints(windows={"light": outcomes.windows[0]})
+        return run_search(search, told, ledger, budget=budget, batch_size=3, constraints=constraints)
 
     whole = go(Ledger(), 18)
     ledger = Ledger(tmp_path / "journal.log", objectives=("a", "b"))

@@ -12,6 +12,7 @@ from search_molecules import METHOD, MOLECULES, Counting
 from molvae.chem.filters import PropertyWindow
 from molvae.core.errors import ConfigError, DataError
 from molvae.search import optimise
+from molvae.search.constraints import Constraints
 from molvae.search.ledger import Ledger
 from molvae.search.loop import run_search
 from molvae.search.methods import Setting
@@ -21,7 +22,9 @@ from molvae.search.start import StartSpec, start_molecules
 def test_constraints_mark_start_molecules_and_keep_others_out() -> None:
     small = PropertyWindow("mw", high=160)
     search = METHOD.build(Setting(start=MOLECULES[:8], accept=small))
-    result = run_search(search, Counting(len), Ledger(), budget=25, batch_size=5, constraints={"mw": small})
+    result = run_search(
+        search, Counting(len), Ledger(), budget=25, batch_size=5, constraints=Constraints({"mw": small})
+    )
     assert {r.feasible for r in result.records[:8]} == {True, False}
     assert all(r.feasible for r in result.records[8:])
     assert all(r.feasible for r in result.best_records(25))

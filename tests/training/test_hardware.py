@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -76,6 +77,16 @@ def test_a_gpu_is_set_up() -> None:
     assert set_up(small_config(Path("data"), device="auto")).device == torch.device("cuda", 0)
 
 
-def test_asking_for_memory_twice_does_no_harm() -> None:
+def test_freed_memory_is_asked_for_where_there_is_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        asked: ClassVar[list[tuple[int, int]]] = []
+
+        def mallopt(self, parameter: int, value: int) -> None:
+            self.asked.append((parameter, value))
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Library())
     keep_freed_memory()
-    keep_freed_memory()
+    assert Library.asked == [(-4, 0), (-1, 2**31 - 1)], "M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h"
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    keep_freed_memory()  # another C library has no mallopt
+    assert len(Library.asked) == 2

@@ -30,7 +30,10 @@ def with_properties(directory: Path, values: list[float], name: str = "x") -> Pa
 
 def test_a_model_without_conditions_leaves_properties_aside(tmp_path: Path) -> None:
     data = with_properties(tmp_path / "data", [float("nan")] * 32)
-    train(small_config(data, epochs=1), tmp_path / "run")
+    directory = train(small_config(data, epochs=1), tmp_path / "run")
+    model, info = load_checkpoint(directory)
+    assert model.spec.condition_dim == 0
+    assert "conditions" not in info
 
 
 def test_a_conditional_model_reads_properties(tmp_path: Path) -> None:
