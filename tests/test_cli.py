@@ -158,6 +158,10 @@ def test_unknown_keys_are_corrected(run: Run, verb: str) -> None:
     fails(run(verb, "mine.toml", "--set", "sed=3", "--set", "seed=x"), 2, "did you mean 'seed'?", "valid integer")
     fails(run(verb, "nine.toml"), 2, "nine.toml: no such file; did you mean 'mine.toml'?")
     fails(run(verb, "mine.toml", "--set", "seed"), 2, "expected KEY=VALUE")
+    if verb == "train":
+        fails(
+            run(verb, "mine.toml", "--set", "model.bottleneck.kind=vq"), 2, "latent_dim: unknown key (known here: codes"
+        )
     fails(run(verb, "mine.toml", "--set", "device=gpu"), 2, "--set: device: unknown device 'gpu': expected auto, cpu")
 
 

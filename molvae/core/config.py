@@ -230,7 +230,8 @@ def _similar_key(key: tuple[str, ...], data: Any, spec_type: type[BaseModel]) ->
         return similar
     paths = list(_key_paths(spec_type))
     names = {path.rsplit(".")[-1]: path for path in reversed(paths)}
-    if close := _closest(name, list(names), cutoff=0.75):
+    close = _closest(name, list(names), cutoff=0.75)
+    if close and names[close] != ".".join(key):  # the same key belongs to another kind of section
         return f"; did you mean {names[close]!r}?"
     return f" (known here: {', '.join(siblings)})" if siblings else ""
 

@@ -156,9 +156,10 @@ class TokenShards:
             properties = np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
         except (OSError, ValueError) as error:
             found = sorted(p.name.split(".")[0] for p in base.glob("*.tokens.npy"))
+            how = " again, with --overwrite --set split.valid_fraction=0.05" if found and split == "valid" else ""
             raise DataError(
                 f"{base}: no prepared split {split!r} (found: {', '.join(found) or 'none'}); "
-                f"run `molvae prepare` ({error})"
+                f"run `molvae prepare`{how} ({error})"
             ) from error
         if len(offsets) == 0 or offsets[-1] != len(tokens):
             raise DataError(

@@ -23,7 +23,7 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def model_directory(name_or_path: str | Path) -> Path:
-    """The directory of a model given by name or path.
+    """The directory of a model given by name or path; a run directory of `molvae train` stands for the model in it.
 
     Raises:
         UnknownModelError: there is none; the message lists the names that exist.
@@ -34,7 +34,8 @@ def model_directory(name_or_path: str | Path) -> Path:
     places = [home / str(name_or_path) for home in homes] if len(Path(name_or_path).parts) == 1 else []
     for place in [*places, Path(name_or_path)]:
         if place.is_dir():
-            return place
+            inside = place / "model"
+            return inside if (inside / DESCRIPTION).exists() and not (place / DESCRIPTION).exists() else place
     names = sorted({p.name for home in homes if home.is_dir() for p in home.iterdir() if p.is_dir()})
     raise UnknownModelError(
         f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'}"
@@ -59,6 +60,7 @@ def save_checkpoint(
     weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     with atomic_path(base / WEIGHTS) as path:
         save_file(weights, path)
+        shutil.copymode(base / VOCABULARY, path)  # safetensors makes files that nobody else may read
     description = {
         "format_version": FORMAT_VERSION,
         "spec": model.spec.model_dump(),

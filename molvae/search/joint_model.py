@@ -18,8 +18,8 @@ JITTER = 1e-6  # on the diagonal: the observed are known almost exactly, and the
 class JointModel(Model):
     """K independent outcomes with one covariance, over M molecules whose belief is computed once.
 
-    X are row numbers, `batch_shape x q x 1`. Beside `TanimotoModel`, which computes fingerprints and kernel for each
-    question, it makes acquisition functions that ask about the same molecules again and again affordable.
+    X are row numbers, `batch_shape x q x 1`, so that acquisition functions may ask about the same molecules again and
+    again without computing fingerprints and kernel anew.
     """
 
     def __init__(self, belief: OutcomesPosterior) -> None:

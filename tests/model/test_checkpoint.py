@@ -13,7 +13,7 @@ from small_model import SMALL_SPEC, small_molecules, small_tokenizer, token_batc
 
 from molvae.core.errors import CheckpointError
 from molvae.core.files import read_json, write_json
-from molvae.model.checkpoint import load_checkpoint, save_checkpoint
+from molvae.model.checkpoint import load_checkpoint, model_directory, save_checkpoint
 from molvae.model.vae import SequenceVAE
 
 INFO = {"step": 7, "metrics": {"exact_tokens": 0.5}}
@@ -135,6 +135,16 @@ def test_a_description_of_another_kind_is_an_error(copy: Path, content: str) -> 
     (copy / "model.json").write_text(content)
     with pytest.raises(CheckpointError, match="cannot be read as a model"):
         load_checkpoint(copy)
+
+
+def test_a_run_directory_stands_for_its_model(copy: Path, tmp_path: Path) -> None:
+    assert model_directory(tmp_path) == copy
+    assert model_directory(copy) == copy
+
+
+def test_whoever_may_read_the_vocabulary_may_read_the_weights(saved: tuple[Path, SequenceVAE]) -> None:
+    modes = {(saved[0] / name).stat().st_mode for name in ("model.safetensors", "vocabulary.json")}
+    assert len(modes) == 1
 
 
 def test_what_is_no_directory(copy: Path, tmp_path: Path) -> None:
