@@ -20,6 +20,7 @@ RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # RDKit prints eve
 Charges = Literal["keep", "neutralise"]
 Fragments = Literal["largest", "reject"]
 
+LARGEST_DRAWN = 300  # heavy atoms; the time for a picture grows with their cube, to minutes for thousands
 MAX_SMILES_CHARACTERS = 5_000  # longer strings are no drug-like molecules and can take RDKit minutes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_IN_ADDRESS = re.compile(r"(\w://[^\s:/@?]*):[^\s/]*@")  # up to the last @: a password may hold one
-_IN_QUERY = re.compile(r"([?&]password=)[^&\s'\"]*", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"(\w://[^\s:/@?]*):[^\s'\"]*@")  # up to the last @: a password may hold one, or a slash
+_IN_QUERY = re.compile(r"([?&]\w*password=)[^&\s'\"]*", re.IGNORECASE)
 
 
 def without_password(text: str) -> str:
@@ -13,5 +13,7 @@ def without_password(text: str) -> str:
 
     >>> without_password("molvae worker --storage postgresql://ann:s3cret@host/molvae")
     'molvae worker --storage postgresql://ann@host/molvae'
+    >>> without_password("postgresql://ann:s/3@cret@host/molvae?sslpassword=s3cret&sslmode=require")
+    'postgresql://ann@host/molvae?sslpassword=&sslmode=require'
     """
     return _IN_QUERY.sub(r"\1", _IN_ADDRESS.sub(r"\1@", text))

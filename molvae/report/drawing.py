@@ -8,13 +8,14 @@ from typing import Any
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molvae.chem.molecules import parse
+from molvae.chem.molecules import LARGEST_DRAWN, parse
 
 
 def molecule_svg(smiles: str, width: int = 260, height: int = 190) -> str:
-    """An <svg> element that shows the molecule on a transparent ground; an empty one where the SMILES is invalid."""
+    """An <svg> element that shows the molecule on a transparent ground; an empty one where the SMILES is invalid,
+    or the molecule too large to be drawn."""
     mol = parse(smiles)
-    if mol is None:
+    if mol is None or mol.GetNumHeavyAtoms() > LARGEST_DRAWN:
         return f'<svg viewBox="0 0 {width} {height}"></svg>'
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = drawer.drawOptions()

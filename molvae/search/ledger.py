@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molvae.chem.molecules import LARGEST_DRAWN
 from molvae.core.errors import DataError
 from molvae.core.files import write_text
 from molvae.search.ask_tell import plain
@@ -158,9 +159,10 @@ class Ledger:
         Optuna attaches artifacts to running trials only, and ours are finished when they are made; so the attribute
         that `optuna.artifacts.upload_artifact` would set is set here.
         """
-        name = f"molecule-{record.call}.svg"
+        name = f"{record.call:08x}"  # the dashboard asks for hexadecimal digits only
         write_text(self.path.parent / ARTIFACTS / name, picture(record.smiles))
-        about = {"artifact_id": name, "filename": name, "mimetype": "image/svg+xml", "encoding": None}
+        file = f"molecule-{record.call}.svg"
+        about = {"artifact_id": name, "filename": file, "mimetype": "image/svg+xml", "encoding": None}
         return {f"artifacts:{name}": json.dumps(about)}
 
     def _is_among_best(self, record: Record) -> bool:
@@ -252,12 +254,13 @@ def _open_study(path: Path, objectives: Sequence[str]) -> optuna.Study:
 
 
 def picture(smiles: str) -> str:
-    """A molecule as SVG."""
+    """A molecule as SVG; an empty one where it is too large to be drawn."""
     from rdkit import Chem
     from rdkit.Chem.Draw import rdMolDraw2D
 
-    drawing = rdMolDraw2D.MolDraw2DSVG(300, 240)
-    rdMolDraw2D.PrepareAndDrawMolecule(drawing, Chem.MolFromSmiles(smiles))
+    drawing, mol = rdMolDraw2D.MolDraw2DSVG(300, 240), Chem.MolFromSmiles(smiles)
+    if mol.GetNumHeavyAtoms() <= LARGEST_DRAWN:
+        rdMolDraw2D.PrepareAndDrawMolecule(drawing, mol)
     drawing.FinishDrawing()
     return str(drawing.GetDrawingText())
 

@@ -32,7 +32,8 @@ from molvae.search.result import SearchResult
 from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
-from molvae.workers.study import Terms
+from molvae.workers.spec import postgresql_address
+from molvae.workers.study import Terms, require_reachable
 
 JOURNAL = "journal.log"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
@@ -63,6 +64,8 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         planned = plan_of(config, oracle)
         inputs = _inputs(config, planned.model is not None)
         if fresh:  # only now that a new search is sure to be possible
+            if spec.distributed is not None:
+                require_reachable(postgresql_address(spec.distributed.storage))
             _forget(run_dir)
         before = seconds_before(run_dir)
         ledger = _ledger(config, run_dir, oracle, inputs)

@@ -38,8 +38,16 @@ TERMS, OVER, SEARCH = "terms", "over", "search"  # attributes of the study
 LOST, ROW = "lost", "row"  # attributes of a trial: how many workers were lost with it, and all its numbers
 ENGINE_OPTIONS: dict[str, Any] = {
     "pool_pre_ping": True,
-    # Optuna compares times without their zone; a PGTZ of one machine must not make its workers look dead
-    "connect_args": {"connect_timeout": 10, "options": "-c timezone=UTC"},
+    "connect_args": {
+        "connect_timeout": 10,
+        # Optuna compares times without their zone; a PGTZ of one machine must not make its workers look dead
+        "options": "-c timezone=UTC",
+        # a machine or cable that falls silent is noticed within half a minute, instead of two hours
+        "keepalives_idle": 20,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    },
 }
 
 Result = TypeVar("Result")
@@ -247,6 +255,8 @@ def open_as_coordinator(
     try:
         with _only_coordinator(lock, name):
             storage = _storage(address, terms, create=True)
+        if name in optuna.get_all_study_names(storage):
+            _refuse_foreign(SharedStudy(storage, name))
         if fresh and name in optuna.get_all_study_names(storage):
             optuna.delete_study(study_name=name, storage=storage)
         directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
@@ -262,6 +272,18 @@ def open_as_coordinator(
         lock.dispose()
         raise
     return study, lock
+
+
+def _refuse_foreign(study: SharedStudy) -> None:
+    """Make sure that a study is a search of molvae, before anything is written to it or deleted.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if SEARCH not in study.attributes and study.storage.get_n_trials(study.id):
+        raise ConfigError(
+            f"the study {study.name!r} in the storage is no search of molvae; choose another search.distributed.study"
+        )
 
 
 @contextmanager
@@ -285,6 +307,19 @@ def _only_coordinator(lock: Engine, name: str) -> Iterator[None]:
         yield
         connection.execute(text("SELECT pg_advisory_unlock(hashtext('molvae creates tables'))"))
         connection.commit()
+
+
+def require_reachable(address: str) -> None:
+    """Make sure that the database answers, before anything is given up for it.
+
+    Raises:
+        MolvaeError: it does not.
+    """
+    engine = connect(address)
+    try:
+        persistently(engine.connect, 5).close()
+    finally:
+        engine.dispose()
 
 
 def open_as_worker(engine: Engine, address: str, name: str | None) -> SharedStudy | None:

@@ -1,6 +1,7 @@
 """The record of a search: what goes in comes out, and what a kill leaves behind is repaired."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from molvae.core.errors import DataError
-from molvae.search.ledger import STUDY, Ledger, Record
+from molvae.search.ledger import ARTIFACTS, STUDY, Ledger, Record
 
 
 def record(call: int, value: float = 0.5, **constraints: float) -> Record:
@@ -97,6 +98,14 @@ def test_repairs_a_torn_last_line(path: Path, torn: bytes) -> None:
     assert again.records == [record(1)]
     again.add(record(2))
     assert Ledger(path).records == [record(1), record(2)]
+
+
+def test_a_huge_molecule_has_no_picture(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.add(replace(record(1), smiles="C" * 4000))
+    assert "<path" not in (path.parent / ARTIFACTS / "00000001").read_text()
+    ledger.add(record(2, 0.6))
+    assert "<path" in (path.parent / ARTIFACTS / "00000002").read_text()
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))

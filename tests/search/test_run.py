@@ -136,7 +136,7 @@ def test_a_run_leaves_all_it_should(tmp_path: Path) -> None:
     assert metrics["auc_top10"] == result.auc_top(10, 30)
     assert read_json(tmp_path / "run" / "manifest.json")["inputs"]["start"]["sha256"]
     assert read_events(tmp_path / "run" / EVENTS)[-1]["calls"] == 30
-    assert (tmp_path / "run" / "artifacts" / f"molecule-{result.best_records(1)[0].call}.svg").exists()
+    assert (tmp_path / "run" / "artifacts" / f"{result.best_records(1)[0].call:08x}").exists()
     assert load_config(tmp_path / "run" / "config.resolved.toml", OptimiseConfig) == spec
 
 

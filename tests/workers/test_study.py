@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 from postgres_server import server
 from sqlalchemy import text
@@ -17,6 +18,8 @@ from molvae.core.addresses import without_password
 from molvae.core.config import dump_config, load_config, parse_config
 from molvae.core.errors import ConfigError, Interrupted, MolvaeError
 from molvae.oracles import oracle
+from molvae.search.config import OptimiseConfig
+from molvae.search.run import run
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Task
 from molvae.workers.spec import DistributedSpec, postgresql_address
@@ -208,6 +211,28 @@ def test_several_studies_need_a_name(spec: DistributedSpec) -> None:
         with pytest.raises(ConfigError, match="--study: .*another"):
             open_as_worker(engine, spec.storage or "", None)
         engine.dispose()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_study_that_is_no_search_is_left_alone(spec: DistributedSpec, fresh: bool) -> None:
+    foreign = optuna.create_study(study_name=spec.study, storage=spec.storage)
+    foreign.add_trial(optuna.trial.create_trial(value=1.0))
+    with pytest.raises(ConfigError, match="is no search of molvae"):
+        StudyCrew(spec, "", TERMS, "a", fresh=fresh)
+    assert len(foreign.trials) == 1
+    assert foreign.user_attrs == {}
+
+
+def test_nothing_is_given_up_for_a_server_out_of_reach(tmp_path: Path) -> None:
+    search = {"budget": 3, "start": {"smiles": ["CCO", "CCN", "CCC"]}}
+    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
+    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
+    run(parse_config(config, OptimiseConfig), tmp_path)
+    before = (tmp_path / "journal.log").read_bytes()
+    search["distributed"] = {"storage": "postgresql://ann@127.0.0.1:1/nowhere"}
+    with pytest.raises(MolvaeError, match="the storage cannot be used"):
+        run(parse_config(config, OptimiseConfig), tmp_path, fresh=True)
+    assert (tmp_path / "journal.log").read_bytes() == before
 
 
 def test_a_server_out_of_reach_is_said_without_the_password(capsys: pytest.CaptureFixture[str]) -> None:
