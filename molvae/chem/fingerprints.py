@@ -34,7 +34,7 @@ FingerprintKind = Literal["ECFP4", "ECFP6", "FCFP4", "AP", "PHCO"]
 
 @cache
 def generator(kind: FingerprintKind) -> Any:
-    """RDKit's generator of a count fingerprint (any kind but PHCO); its bits, 2,048 bits if folded, mean presence."""
+    """RDKit's generator of a count fingerprint (any kind but PHCO); its bits, 2,048 of them, mean presence."""
     if kind == "AP":  # bits would otherwise say how often, by several for each pair; counts are the same
         return rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10, countSimulation=False)
     if kind == "FCFP4":

@@ -37,7 +37,7 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
         print_table(("rank", "score", *near, "call", "proposed by", "molecule"), rows)
         about = f"AUC top-10 {metrics['auc_top10']:.4f}, " if "auc_top10" in metrics else ""
     print(f"{_counts(metrics)}, {about}seed {spec.seed}, run: {run_dir}")
-    if metrics["failed"]:
+    if metrics["failed"] and (run_dir / WARNINGS).exists():  # workers elsewhere say it on their own terminal
         print(f"why molecules failed: {run_dir / WARNINGS}")
     if result.reason == "no new molecules":
         demands = " that meets the constraints" if spec.search.constraints else ""

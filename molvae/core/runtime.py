@@ -117,17 +117,6 @@ def why_no_cuda() -> str:
     return "no CUDA device is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)"
 
 
-# --- progress -------------------------------------------------------------------------------------------------------
-
-
-class Progress(ABC):
-    """Counts work done; see `progress`."""
-
-    @abstractmethod
-    def advance(self, n: int = 1, **fields: Any) -> None:
-        """Count `n` more units done; `fields` are shown beside the bar, numbers shortened."""
-
-
 @contextmanager
 def warnings_in(file: Path) -> Iterator[None]:
     """Write the package's warnings to a file as well, which is made with the first of them and appended to."""
@@ -141,6 +130,17 @@ def warnings_in(file: Path) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+class Progress(ABC):
+    """Counts work done; see `progress`."""
+
+    @abstractmethod
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        """Count `n` more units done; `fields` are shown beside the bar, numbers shortened."""
 
 
 @contextmanager

@@ -19,14 +19,13 @@ from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import CheckpointError, ConfigError, Interrupted
-from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, append_event, exclusive, write_json
+from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, VOCABULARY, append_event, exclusive, write_json
 from molvae.core.runtime import Progress, SilentProgress, StopFlag, progress, write_manifest
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
 from molvae.data.shards import read_manifest
 from molvae.model.checkpoint import (
     DESCRIPTION,
-    VOCABULARY,
     WEIGHTS,
     load_checkpoint,
     model_directory,
