@@ -354,7 +354,7 @@ def worker(
     storage: Annotated[
         str | None, typer.Option(help="postgresql://USER@HOST/DATABASE  [default: $MOLVAE_STORAGE]")
     ] = None,
-    study: Annotated[str | None, typer.Option(help="name of the study  [default: the only one there]")] = None,
+    study: Annotated[str | None, typer.Option(help="name of the study  [default: the only one not over]")] = None,
     idle_seconds: Annotated[float | None, typer.Option(help="leave after so long without work", min=0)] = None,
 ) -> None:
     """Score molecules for a search on another machine.

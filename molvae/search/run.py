@@ -32,8 +32,9 @@ from molvae.search.result import SearchResult
 from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
+from molvae.workers.database import require_reachable
 from molvae.workers.spec import postgresql_address
-from molvae.workers.study import Terms, require_reachable
+from molvae.workers.study import Terms
 
 JOURNAL = "journal.log"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
@@ -55,9 +56,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
     run_dir = Path(run_dir)
     began = time.perf_counter()
     with exclusive(run_dir), warnings_in(run_dir / WARNINGS), StopFlag() as flag, config.oracle.build() as oracle:
-        if config.search.data is not None:  # its SHA-256 becomes part of the config, so that a changed file is noticed
-            pinned = config.search.model_copy(update={"data": config.search.data.pinned()})
-            config = config.model_copy(update={"search": pinned})
+        config = _pinned(config, run_dir, fresh)
         if not fresh:
             _check_same(config, run_dir)
         spec = config.search
@@ -88,6 +87,18 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     require_a_score(result.records)
     return result
+
+
+def _pinned(config: OptimiseConfig, run_dir: Path, fresh: bool) -> OptimiseConfig:
+    """The config with what must not change unnoticed: the contents of the measured data, and the study's name."""
+    spec, before = config.search, run_dir / CONFIG
+    if spec.data is not None:
+        spec = spec.model_copy(update={"data": spec.data.pinned()})
+    if spec.distributed is not None and spec.distributed.study is None:  # a run keeps its study where it is moved
+        there = None if fresh or not before.exists() else load_config(before, OptimiseConfig).search.distributed
+        name = (there and there.study) or run_dir.resolve().name
+        spec = spec.model_copy(update={"distributed": spec.distributed.model_copy(update={"study": name})})
+    return config.model_copy(update={"search": spec})
 
 
 def _forget(run_dir: Path) -> None:
@@ -123,9 +134,8 @@ def _crew(config: OptimiseConfig, run_dir: Path, planned: Plan, ledger: Ledger, 
         told=[each.model_dump(mode="json", include=set(ToldSpec.model_fields)) for each in constrained],
     )
     search = sha256_text(json.dumps(_what_must_stay(config), sort_keys=True))
-    name = run_dir.resolve().name
     return StudyCrew(
-        spec.distributed, name, terms, search, objectives=planned.told.n_objectives - len(constrained),
+        spec.distributed, terms, search, objectives=planned.told.n_objectives - len(constrained),
         ahead=spec.ahead, fresh=fresh, known=known.__contains__, stopped=lambda: flag.stopped,
     )  # fmt: skip
 

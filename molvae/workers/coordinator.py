@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from molvae.core.errors import ConfigError
 from molvae.workers.crew import Crew, Scored, Task
-from molvae.workers.spec import DistributedSpec, postgresql_address
-from molvae.workers.study import OVER, ROW, Result, Terms, open_as_coordinator, persistently
+from molvae.workers.database import WORD_SECONDS, Result, persistently
+from molvae.workers.lock import StudyLock
+from molvae.workers.spec import DistributedSpec, postgresql_address, shown_address
+from molvae.workers.study import OVER, ROW, Terms, open_as_coordinator
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 FEWEST_WAITING = 4  # molecules, before it shows how many workers there are
@@ -32,11 +38,10 @@ class StudyCrew(Crew):
     """The workers of a shared study; they come and go.
 
     Everything lives in the database: a new coordinator finds what the old one left, scores that came in meanwhile
-    included.
+    included. A worker is lost that was silent for the spec's `grace_seconds` while the database was in reach.
 
     Args:
-        spec: where the study is, and when a worker counts as lost.
-        name: of the study, if the spec has none.
+        spec: where the study is, its name, and when a worker counts as lost.
         terms: what the workers are to do.
         search: what tells this search from others, such as the hash of its config.
         objectives: how many of a molecule's numbers are to be maximised; the others are constrained.
@@ -46,14 +51,13 @@ class StudyCrew(Crew):
         stopped: while the database is out of reach, whether to wait no longer.
 
     Raises:
-        ConfigError: see `open_as_coordinator`.
+        ConfigError: see `open_as_coordinator`; another coordinator is at work (later, too: it took over in an outage).
         MolvaeError (later, too): the database cannot be reached; Interrupted where `stopped` said so.
     """
 
     def __init__(
         self,
         spec: DistributedSpec,
-        name: str,
         terms: Terms,
         search: str,
         *,
@@ -64,15 +68,29 @@ class StudyCrew(Crew):
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.spec, self.ahead, self._known, self._stopped = spec, ahead, known, stopped
-        address = postgresql_address(spec.storage)
-        self.study, self._lock = open_as_coordinator(address, spec.study or name, terms, search, fresh, objectives)
+        address, name = postgresql_address(spec.storage), spec.study
+        if name is None:
+            raise ConfigError("search.distributed.study: expected the study's name")
+        self._command = f"molvae worker --storage {shown_address(spec.storage)} --study {name}"
+        self._lock = StudyLock(address, name, spec.grace_seconds, stopped)
+        try:
+            self.study = open_as_coordinator(address, name, terms, search, fresh, self._lock, objectives)
+        except BaseException:
+            self._lock.close()
+            raise
         self._numbers = objectives + len(terms.told)
         self._given_out: set[str] = set()  # scores that `finished` has returned
-        self._looked_for_lost = -math.inf
+        self._looked_for_lost = self._idle_since = time.monotonic()
         self._state = self._look()
 
     def _persistently(self, action: Callable[[], Result]) -> Result:
-        return persistently(action, stopped=self._stopped)
+        """What `action` returns, once the database is in reach and the study's lock held."""
+
+        def under_lock() -> Result:
+            self._lock.hold()
+            return action()
+
+        return persistently(under_lock, stopped=self._stopped)
 
     def _look(self) -> _State:
         """What stands in the database now."""
@@ -115,6 +133,7 @@ class StudyCrew(Crew):
         while True:
             self._rescue()
             self._state = self._look()
+            self._say_if_idle()
             left = deadline - time.monotonic()
             if self._state.finished or left <= 0:
                 break
@@ -125,10 +144,25 @@ class StudyCrew(Crew):
         return found
 
     def _rescue(self) -> None:
-        """Give the molecules of lost workers back, once a heartbeat."""
-        if time.monotonic() - self._looked_for_lost >= self.spec.heartbeat_seconds:
+        """Give the molecules of lost workers back, once a heartbeat.
+
+        In an outage, and in one that ended before this coordinator began, no worker can say that it is alive; so each
+        has time to be heard again.
+        """
+        if time.monotonic() - self._looked_for_lost < self.spec.heartbeat_seconds:
+            return
+        self._looked_for_lost = time.monotonic()
+        if self._lock.steady_seconds > self.spec.grace_seconds:
             self._persistently(lambda: self.study.give_back(self.spec.attempts))
-            self._looked_for_lost = time.monotonic()
+
+    def _say_if_idle(self) -> None:
+        """Ask for workers where nobody takes the molecules."""
+        now = time.monotonic()
+        if self._state.running or self._state.finished or not self._state.waiting:
+            self._idle_since = now
+        elif now - self._idle_since > WORD_SECONDS:
+            log.warning("no worker takes the molecules that wait; start some: %s", self._command)
+            self._idle_since = now
 
     def pause(self) -> None:
         """Nothing to do: the workers go on with what waits, and a new coordinator reads the scores."""
@@ -137,7 +171,7 @@ class StudyCrew(Crew):
         self._persistently(lambda: self.study.say(**{OVER: True}))
 
     def close(self) -> None:
-        self._lock.dispose()
+        self._lock.close()
         self.study.storage.engine.dispose()
 
 

@@ -34,15 +34,25 @@ def postgresql_address(address: str | None) -> str:
     return f"postgresql+psycopg://{rest}"
 
 
+def shown_address(address: str | None) -> str:
+    """The address as a user would write it, without a password.
+
+    Raises:
+        ConfigError: see `postgresql_address`.
+    """
+    return without_password(postgresql_address(address).replace("+psycopg", "", 1))
+
+
 class DistributedSpec(Spec):
     """Workers on any number of machines (`molvae worker`), which share an Optuna study in PostgreSQL.
 
     Attributes:
         storage: postgresql://USER@HOST/DATABASE; None takes the environment variable MOLVAE_STORAGE. A password in it
             is used and never written; better places for it are ~/.pgpass and PGPASSWORD.
-        study: name of the study in the database; None takes the name of the run directory.
+        study: name of the study in the database; None takes the name that the run directory has at first.
         heartbeat_seconds: how often a worker says that it is alive.
-        grace_seconds: a worker that was silent for so long has lost its molecule to the others.
+        grace_seconds: a worker that was silent for so long, the database being in reach, has lost its molecule to the
+            others.
         attempts: a molecule whose worker was lost so many times is given up, and recorded as a failure: it may be what
             kills the workers.
     """

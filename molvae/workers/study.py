@@ -14,15 +14,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from molvae.core.addresses import without_password
-from molvae.core.errors import ConfigError, Interrupted, MolvaeError
+from molvae.core.errors import ConfigError
+from molvae.core.runtime import versions
 from molvae.workers.crew import Task
+from molvae.workers.database import engine_options
 from molvae.workers.spec import postgresql_address
 
 if TYPE_CHECKING:
@@ -30,27 +29,12 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy import Engine
 
+    from molvae.workers.lock import StudyLock
+
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 300.0  # how long a database may be out of reach before a process gives up
-WORD_SECONDS = 60.0  # between two lines that say so
 TERMS, OVER, SEARCH = "terms", "over", "search"  # attributes of the study
 LOST, ROW = "lost", "row"  # attributes of a trial: how many workers were lost with it, and all its numbers
-ENGINE_OPTIONS: dict[str, Any] = {
-    "pool_pre_ping": True,
-    "connect_args": {
-        "connect_timeout": 10,
-        # Optuna compares times without their zone; a PGTZ of one machine must not make its workers look dead
-        "options": "-c timezone=UTC",
-        # a machine or cable that falls silent is noticed within half a minute, instead of two hours
-        "keepalives_idle": 20,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,
-    },
-}
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -73,53 +57,19 @@ class Terms:
     told: list[dict[str, Any]] = field(default_factory=list)
 
 
-def connect(address: str) -> Engine:
-    """A connection pool to the database; nothing is connected yet.
+def terms_of(attributes: Mapping[str, Any]) -> Terms:
+    """What the coordinator told the workers, from the attributes of its study.
 
     Raises:
-        ConfigError: the driver is missing, or the address cannot be read.
+        ConfigError: it is told in words that this version does not know.
     """
-    import sqlalchemy
-
     try:
-        return sqlalchemy.create_engine(postgresql_address(address), **ENGINE_OPTIONS)
-    except ModuleNotFoundError:
-        raise ConfigError("PostgreSQL needs the driver psycopg: pip install 'molvae[distributed]'") from None
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        raise ConfigError(f"storage {without_password(address)!r}: expected postgresql://USER@HOST/DATABASE") from None
-
-
-def persistently(
-    action: Callable[[], Result], seconds: float = PATIENCE_SECONDS, stopped: Callable[[], bool] = lambda: False
-) -> Result:
-    """What `action` returns, tried again while the database is out of reach.
-
-    Raises:
-        MolvaeError: it stayed out of reach for so many seconds.
-        Interrupted: it is out of reach, and `stopped` says to wait no longer.
-    """
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError
-
-    deadline, pause, said = time.monotonic() + seconds, 0.2, -math.inf
-    while True:
-        try:
-            return action()
-        except (StorageInternalError, DBAPIError) as error:
-            cause = without_password(str(error.__cause__ or error).strip().splitlines()[0])
-            now = time.monotonic()
-            if now > deadline:
-                raise MolvaeError(
-                    f"the storage cannot be used ({cause}); is the server running, and are user and database right?"
-                ) from None
-            if now - said >= WORD_SECONDS:
-                log.warning("the storage is out of reach (%s); trying again", cause)
-                said = now
-            while time.monotonic() < now + pause:  # in short naps: a signal does not end a sleep
-                if stopped():
-                    raise Interrupted("stopped while the storage was out of reach") from None
-                time.sleep(0.1)
-            pause = min(2 * pause, 10.0)
+        return Terms(**attributes[TERMS])
+    except TypeError:
+        raise ConfigError(
+            f"the study's coordinator runs another version of molvae than this one ({versions()['molvae']}); "
+            "install the same everywhere"
+        ) from None
 
 
 class SharedStudy:
@@ -147,11 +97,6 @@ class SharedStudy:
         """Set attributes of the study."""
         for key, value in attributes.items():
             self.storage.set_study_user_attr(self.id, key, value)
-
-    @property
-    def terms(self) -> Terms:
-        """What a worker must know."""
-        return Terms(**self.attributes[TERMS])
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, oldest first; not to be changed."""
@@ -238,40 +183,36 @@ class SharedStudy:
 
 
 def open_as_coordinator(
-    address: str, name: str, terms: Terms, search: str, fresh: bool, n_objectives: int = 1
-) -> tuple[SharedStudy, Engine]:
-    """Create the study or take it up again; also what must be disposed of to let another coordinator in.
+    address: str, name: str, terms: Terms, search: str, fresh: bool, lock: StudyLock, n_objectives: int = 1
+) -> SharedStudy:
+    """Create the study or take it up again.
 
     Args:
         search: what tells this search from others, such as the hash of its config.
         fresh: begin anew; what is in the study is lost.
+        lock: held.
 
     Raises:
-        ConfigError: the study belongs to another search, or another coordinator is at work.
+        ConfigError: the study belongs to another search.
     """
     import optuna
 
-    lock = connect(address)
-    try:
-        with _only_coordinator(lock, name):
-            storage = _storage(address, terms, create=True)
-        if name in optuna.get_all_study_names(storage):
-            _refuse_foreign(SharedStudy(storage, name))
-        if fresh and name in optuna.get_all_study_names(storage):
-            optuna.delete_study(study_name=name, storage=storage)
-        directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
-        optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
-        study = SharedStudy(storage, name)
-        if study.attributes.get(SEARCH, search) != search:
-            raise ConfigError(
-                f"the study {name!r} in the storage belongs to a search with another config; "
-                "choose another search.distributed.study, or --fresh to begin anew and lose it"
-            )
-        study.say(**{SEARCH: search, OVER: None, TERMS: asdict(terms)})
-    except BaseException:
-        lock.dispose()
-        raise
-    return study, lock
+    with lock.alone():
+        storage = _storage(address, terms, create=True)
+    if name in optuna.get_all_study_names(storage):
+        _refuse_foreign(SharedStudy(storage, name))
+    if fresh and name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+    directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
+    optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+    study = SharedStudy(storage, name)
+    if study.attributes.get(SEARCH, search) != search:
+        raise ConfigError(
+            f"the study {name!r} in the storage belongs to a search with another config; "
+            "choose another search.distributed.study, or --fresh to begin anew and lose it"
+        )
+    study.say(**{SEARCH: search, OVER: None, TERMS: asdict(terms)})
+    return study
 
 
 def _refuse_foreign(study: SharedStudy) -> None:
@@ -286,44 +227,8 @@ def _refuse_foreign(study: SharedStudy) -> None:
         )
 
 
-@contextmanager
-def _only_coordinator(lock: Engine, name: str) -> Iterator[None]:
-    """Take the study's lock, which lasts until `lock` is disposed of or this process dies; while entered, no other
-    process makes tables.
-
-    Raises:
-        ConfigError: another coordinator has it.
-    """
-    from sqlalchemy import text
-
-    with persistently(lock.connect, 30) as connection:  # goes back to the pool, and stays open there, with its locks
-        # a coordinator whose machine is gone must not hold the lock for the two hours that TCP waits by default
-        for setting in ("idle = 20", "interval = 5", "count = 3"):
-            connection.execute(text(f"SET tcp_keepalives_{setting}"))
-        took = text("SELECT pg_try_advisory_lock(hashtext(:name))")
-        if not connection.execute(took, {"name": f"molvae {name}"}).scalar():
-            raise ConfigError(f"the study {name!r} has a coordinator already; stop it, or choose another study name")
-        connection.execute(text("SELECT pg_advisory_lock(hashtext('molvae creates tables'))"))
-        yield
-        connection.execute(text("SELECT pg_advisory_unlock(hashtext('molvae creates tables'))"))
-        connection.commit()
-
-
-def require_reachable(address: str) -> None:
-    """Make sure that the database answers, before anything is given up for it.
-
-    Raises:
-        MolvaeError: it does not.
-    """
-    engine = connect(address)
-    try:
-        persistently(engine.connect, 5).close()
-    finally:
-        engine.dispose()
-
-
 def open_as_worker(engine: Engine, address: str, name: str | None) -> SharedStudy | None:
-    """The study, once its coordinator has made it; None before. Without a name, the only one there is.
+    """The study, once its coordinator has made it; None before. Without a name, the only one that is not over.
 
     Raises:
         ConfigError: there are several, and no name was given.
@@ -334,16 +239,19 @@ def open_as_worker(engine: Engine, address: str, name: str | None) -> SharedStud
         if not inspect(connection).has_table("study_user_attributes"):
             return None
         query = (
-            "SELECT s.study_name, a.value_json FROM studies s JOIN study_user_attributes a USING (study_id)"
-            " WHERE a.key = :key"
+            "SELECT s.study_name, a.key, a.value_json FROM studies s JOIN study_user_attributes a USING (study_id)"
+            " WHERE a.key IN (:terms, :over)"
         )
-        found = {row[0]: row[1] for row in connection.execute(text(query), {"key": TERMS})}
-    if name is None and len(found) > 1:
-        raise ConfigError(f"the storage holds several studies; choose one with --study: {', '.join(sorted(found))}")
-    chosen = name if name is not None else next(iter(found), None)
-    if chosen is None or chosen not in found:
+        found: dict[str, dict[str, Any]] = {}
+        for study, key, value in connection.execute(text(query), {"terms": TERMS, "over": OVER}):
+            found.setdefault(study, {})[key] = json.loads(value)
+    at_work = sorted(study for study, attributes in found.items() if TERMS in attributes and not attributes.get(OVER))
+    if name is None and len(at_work) > 1:
+        raise ConfigError(f"the storage holds several studies; choose one with --study: {', '.join(at_work)}")
+    chosen = name if name is not None else next(iter(at_work), None)
+    if chosen is None or TERMS not in found.get(chosen, {}):
         return None
-    return SharedStudy(_storage(address, Terms(**json.loads(found[chosen])), create=False), chosen)
+    return SharedStudy(_storage(address, terms_of(found[chosen]), create=False), chosen)
 
 
 def _storage(address: str, terms: Terms, create: bool) -> RDBStorage:
@@ -351,11 +259,12 @@ def _storage(address: str, terms: Terms, create: bool) -> RDBStorage:
 
     import optuna
 
+    full = postgresql_address(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
         return optuna.storages.RDBStorage(
-            postgresql_address(address),
-            engine_kwargs=ENGINE_OPTIONS,
+            full,
+            engine_kwargs=engine_options(full),
             heartbeat_interval=terms.heartbeat_seconds,
             grace_period=terms.grace_seconds,
             skip_table_creation=not create,

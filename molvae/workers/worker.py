@@ -12,21 +12,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 import rdkit
 from pydantic import BaseModel
 
-from molvae.core.addresses import without_password
 from molvae.core.config import parse_config
 from molvae.core.errors import Interrupted
 from molvae.oracles.config import OracleSpec
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.oracles.told import ToldSpec, telling
+from molvae.workers.database import cause_of, connect, persistently
 from molvae.workers.local import isolated
-from molvae.workers.spec import postgresql_address
-from molvae.workers.study import OVER, SharedStudy, Terms, connect, open_as_worker, persistently
+from molvae.workers.spec import postgresql_address, shown_address
+from molvae.workers.study import OVER, SharedStudy, Terms, open_as_worker, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def work(
 
     Args:
         storage: see `DistributedSpec`.
-        study: its name; None takes the only one in the database, and waits until there is one.
+        study: its name; None takes the only one that is not over, and waits until there is one.
         idle_seconds: leave after so long without work; None waits for ever.
 
     Returns:
@@ -60,7 +60,7 @@ def work(
     """
     address = postgresql_address(storage)
     scored, since = 0, time.monotonic()
-    log.info("worker %s: waiting for work at %s", _me(), without_password(address))
+    log.info("worker %s: waiting for work at %s", _me(), shown_address(storage))
     with suppress(Interrupted):  # while the database was out of reach
         while not (stopped() or _idle(since, idle_seconds)):
             joined = _join(address, study, stopped)
@@ -91,23 +91,28 @@ def _join(address: str, name: str | None, stopped: Callable[[], bool]) -> Shared
 
 def _serve(study: SharedStudy, idle_seconds: float | None, stopped: Callable[[], bool]) -> Iterator[bool]:
     """Score what waits until the study is over; for each molecule, whether the score counts."""
-    terms = persistently(lambda: study.terms, stopped=stopped)
-    if terms.rdkit != rdkit.__version__:
-        log.warning("RDKit %s here, %s at the coordinator: scores may differ", rdkit.__version__, terms.rdkit)
-    since = time.monotonic()
-    with _oracle(terms) as oracle:
+    since, terms = time.monotonic(), None
+    with ExitStack() as open_oracle:
         while not (stopped() or _idle(since, idle_seconds)):
+            attributes = persistently(lambda: study.attributes, stopped=stopped)
+            if terms != (told := terms_of(attributes)):  # at first, and when the coordinator began anew with others
+                terms = told
+                open_oracle.close()
+                oracle = open_oracle.enter_context(_oracle(terms))
             claimed = persistently(study.claim, stopped=stopped)
             if claimed is not None:
                 yield _score(study, oracle, *claimed, terms.heartbeat_seconds, stopped)
                 since = time.monotonic()
-            elif persistently(lambda: study.attributes, stopped=stopped).get(OVER):
+            elif attributes.get(OVER):
+                log.info("worker %s: the study %r is over", _me(), study.name)
                 break
             else:
                 time.sleep(POLL_SECONDS)
 
 
 def _oracle(terms: Terms) -> Oracle:
+    if terms.rdkit != rdkit.__version__:
+        log.warning("RDKit %s here, %s at the coordinator: scores may differ", rdkit.__version__, terms.rdkit)
     asked = parse_config({"oracle": terms.oracle, "told": terms.told}, _Asked, "the study's oracle")
     return isolated(telling(asked.oracle.build(), asked.told), 1, terms.timeout_seconds)
 
@@ -146,7 +151,7 @@ class Heartbeat:
             try:
                 self._beat()
             except Exception as error:
-                log.warning("no heartbeat (%s)", without_password(str(error).strip().splitlines()[0]))
+                log.warning("no heartbeat (%s)", cause_of(error))
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from postgres_server import binaries, server
 
+from molvae.workers.spec import DistributedSpec
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
@@ -20,3 +22,9 @@ def postgres() -> Iterator[str]:
     pytest.importorskip("psycopg", reason="needs the extra `distributed`")
     with server() as address:
         yield address
+
+
+@pytest.fixture
+def spec(postgres: str, request: pytest.FixtureRequest) -> DistributedSpec:
+    """A study of its own for each test; the coordinator watches for two seconds before it calls a worker lost."""
+    return DistributedSpec(storage=postgres, study=request.node.name, heartbeat_seconds=1, grace_seconds=2, attempts=2)

@@ -5,55 +5,28 @@ from __future__ import annotations
 import math
 import threading
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
-from postgres_server import server
-from sqlalchemy import text
+from shared_study import TERMS, grow_silent, joined
 
-from molvae.core.addresses import without_password
-from molvae.core.config import dump_config, load_config, parse_config
-from molvae.core.errors import ConfigError, Interrupted, MolvaeError
+from molvae.core.config import parse_config
+from molvae.core.errors import ConfigError
 from molvae.oracles import oracle
 from molvae.search.config import OptimiseConfig
 from molvae.search.run import run
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Task
-from molvae.workers.spec import DistributedSpec, postgresql_address
-from molvae.workers.study import LOST, SharedStudy, Terms, connect, open_as_worker, persistently
+from molvae.workers.database import connect
+from molvae.workers.spec import DistributedSpec
+from molvae.workers.study import LOST, open_as_worker
 from molvae.workers.worker import work
-
-TERMS = Terms({"kind": "named", "name": "qed"}, 60.0, "any", heartbeat_seconds=1, grace_seconds=600)
-
-
-@pytest.fixture
-def spec(postgres: str, request: pytest.FixtureRequest) -> DistributedSpec:
-    """A study of its own for each test."""
-    return DistributedSpec(
-        storage=postgres, study=request.node.name, heartbeat_seconds=1, grace_seconds=600, attempts=2
-    )
-
-
-def joined(spec: DistributedSpec) -> SharedStudy:
-    """The study as a worker sees it."""
-    engine = connect(spec.storage or "")
-    study = open_as_worker(engine, spec.storage or "", spec.study)
-    engine.dispose()
-    assert study is not None
-    return study
-
-
-def grow_silent(study: SharedStudy) -> None:
-    """Let the last heartbeats be an hour ago."""
-    with study.storage.engine.begin() as connection:
-        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
 
 
 def test_each_molecule_is_won_by_one_worker(spec: DistributedSpec) -> None:
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+    with StudyCrew(spec, TERMS, "a") as crew:
         crew.submit([Task("C" * n, "start") for n in range(1, 13)])
         won: list[str] = []
 
@@ -76,7 +49,7 @@ def test_each_molecule_is_won_by_one_worker(spec: DistributedSpec) -> None:
 
 
 def test_lost_work_goes_back_and_a_late_worker_changes_nothing(spec: DistributedSpec) -> None:
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+    with StudyCrew(spec, TERMS, "a") as crew:
         crew.submit([Task("CCO", "start", {"mw": 1.0})])
         slow, quick = joined(spec), joined(spec)
         trial, _ = slow.claim() or (0, "")
@@ -96,7 +69,7 @@ def test_lost_work_goes_back_and_a_late_worker_changes_nothing(spec: Distributed
 
 
 def test_a_molecule_that_loses_its_workers_is_given_up(spec: DistributedSpec) -> None:
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+    with StudyCrew(spec, TERMS, "a") as crew:
         crew.submit([Task("CCO", "start")])
         study = joined(spec)
         results: list[float] = []
@@ -110,7 +83,7 @@ def test_a_molecule_that_loses_its_workers_is_given_up(spec: DistributedSpec) ->
 
 
 def test_a_worker_that_says_it_is_alive_keeps_its_molecule(spec: DistributedSpec) -> None:
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+    with StudyCrew(spec, TERMS, "a") as crew:
         crew.submit([Task("CCO", "start")])
         study = joined(spec)
         trial, _ = study.claim() or (0, "")
@@ -124,22 +97,22 @@ def test_a_worker_that_says_it_is_alive_keeps_its_molecule(spec: DistributedSpec
 
 
 def test_a_new_coordinator_finds_all_that_the_old_one_left(spec: DistributedSpec) -> None:
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+    with StudyCrew(spec, TERMS, "a") as crew:
         crew.submit([Task("CCO", "start"), Task("CCN", "start"), Task("CCC", "start")])
         study = joined(spec)
         first = study.claim() or (0, "")
         study.finish(first[0], [0.25])
         with pytest.raises(ConfigError, match="has a coordinator already"):
-            StudyCrew(spec, "", TERMS, "a")
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+            StudyCrew(spec, TERMS, "a")
+    with StudyCrew(spec, TERMS, "a") as crew:
         assert [task.smiles for task in crew.pending] == ["CCO", "CCN", "CCC"]
         assert [r.row for r in crew.finished(0)] == [[0.25]]
-    with StudyCrew(spec, "", TERMS, "a", known={"CCO"}.__contains__) as crew:
+    with StudyCrew(spec, TERMS, "a", known={"CCO"}.__contains__) as crew:
         assert [task.smiles for task in crew.pending] == ["CCN", "CCC"]
         assert crew.finished(0) == []
     with pytest.raises(ConfigError, match="another config"):
-        StudyCrew(spec, "", TERMS, "b")
-    with StudyCrew(spec, "", TERMS, "b", fresh=True) as crew:
+        StudyCrew(spec, TERMS, "b")
+    with StudyCrew(spec, TERMS, "b", fresh=True) as crew:
         assert crew.pending == []
 
 
@@ -147,7 +120,7 @@ def test_a_worker_waits_for_its_study_and_leaves_when_it_is_over(spec: Distribut
     scored: list[int] = []
     thread = threading.Thread(target=lambda: scored.append(work(spec.storage, spec.study)))
     thread.start()
-    with StudyCrew(spec, "", TERMS, "a") as crew:
+    with StudyCrew(spec, TERMS, "a") as crew:
         crew.submit([Task("CCO", "start"), Task("CCN", "start")])
         values: dict[str, float] = {}
         deadline = time.monotonic() + 60
@@ -169,7 +142,7 @@ def test_a_worker_tells_all_objectives_and_what_is_constrained(spec: Distributed
     thread = threading.Thread(target=lambda: work(spec.storage, spec.study))
     thread.start()
     rows: dict[str, list[float]] = {}
-    with StudyCrew(spec, "", terms, "a", objectives=2) as crew:
+    with StudyCrew(spec, terms, "a", objectives=2) as crew:
         crew.submit([Task("CCO", "start"), Task("no molecule", "start")])
         deadline = time.monotonic() + 60
         while len(rows) < 2 and time.monotonic() < deadline:
@@ -189,7 +162,7 @@ def test_a_worker_counts_over_a_fresh_start(spec: DistributedSpec) -> None:
     thread = threading.Thread(target=lambda: scored.append(work(spec.storage, spec.study)))
     thread.start()
     for fresh in (False, True):
-        with StudyCrew(spec, "", TERMS, "a", fresh=fresh) as crew:
+        with StudyCrew(spec, TERMS, "a", fresh=fresh) as crew:
             crew.submit([Task("CCO", "start")])
             deadline = time.monotonic() + 60
             while not crew.finished(1) and time.monotonic() < deadline:
@@ -206,11 +179,73 @@ def test_an_idle_worker_leaves(postgres: str) -> None:
 
 def test_several_studies_need_a_name(spec: DistributedSpec) -> None:
     other = spec.model_copy(update={"study": "another"})
-    with StudyCrew(spec, "", TERMS, "a"), StudyCrew(other, "", TERMS, "a"):
+    with StudyCrew(spec, TERMS, "a"), StudyCrew(other, TERMS, "a"):
         engine = connect(spec.storage or "")
         with pytest.raises(ConfigError, match="--study: .*another"):
             open_as_worker(engine, spec.storage or "", None)
         engine.dispose()
+
+
+def test_a_worker_without_a_name_passes_over_what_is_over(spec: DistributedSpec) -> None:
+    done, open_still, another = (spec.model_copy(update={"study": f"{spec.study} {n}"}) for n in range(3))
+    with StudyCrew(done, TERMS, "a") as crew:
+        crew.dismiss()
+    with StudyCrew(open_still, TERMS, "a"), StudyCrew(another, TERMS, "a"):
+        engine = connect(spec.storage or "")
+        with pytest.raises(ConfigError) as caught:
+            open_as_worker(engine, spec.storage or "", None)
+        engine.dispose()
+    assert str(open_still.study) in str(caught.value)
+    assert str(done.study) not in str(caught.value)
+
+
+def test_a_worker_hears_of_new_terms(spec: DistributedSpec) -> None:
+    thread = threading.Thread(target=lambda: work(spec.storage, spec.study))
+    thread.start()
+    values: list[float] = []
+    for terms in (TERMS, replace(TERMS, oracle={"kind": "named", "name": "logp"})):
+        with StudyCrew(spec, terms, "a", known={"CCO"}.__contains__ if values else lambda smiles: False) as crew:
+            crew.submit([Task("CCN" if values else "CCO", "start")])
+            before, deadline = len(values), time.monotonic() + 60
+            while len(values) == before and time.monotonic() < deadline:
+                values += [r.row[0] for r in crew.finished(1)]
+            if before:
+                crew.dismiss()
+    thread.join(30)
+    assert values == pytest.approx([float(oracle("qed")(["CCO"])[0]), float(oracle("logp")(["CCN"])[0])])
+
+
+def test_terms_of_another_version_are_named(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, TERMS, "a") as crew:
+        crew.study.say(terms={**crew.study.attributes["terms"], "colour": "blue"})
+        with pytest.raises(ConfigError, match="another version of molvae"):
+            work(spec.storage, spec.study)
+
+
+def test_a_run_that_was_moved_keeps_its_study(tmp_path: Path, spec: DistributedSpec) -> None:
+    first, second = tmp_path / f"{spec.study} first", tmp_path / f"{spec.study} second"
+    search = {"budget": 2, "start": {"smiles": ["CCO", "CCN", "CCC"]}, "distributed": {"storage": spec.storage}}
+    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
+    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
+    done = threading.Event()
+
+    def keep_working() -> None:
+        while not done.is_set():
+            work(spec.storage, first.name, stopped=done.is_set)
+
+    thread = threading.Thread(target=keep_working)
+    thread.start()
+    try:
+        run(parse_config(config, OptimiseConfig), first)
+        first.rename(second)
+        search["budget"] = 3
+        assert len(run(parse_config(config, OptimiseConfig), second).records) == 3
+    finally:
+        done.set()
+        thread.join()
+    names = optuna.get_all_study_names(spec.storage)
+    assert first.name in names
+    assert second.name not in names
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -218,85 +253,6 @@ def test_a_study_that_is_no_search_is_left_alone(spec: DistributedSpec, fresh: b
     foreign = optuna.create_study(study_name=spec.study, storage=spec.storage)
     foreign.add_trial(optuna.trial.create_trial(value=1.0))
     with pytest.raises(ConfigError, match="is no search of molvae"):
-        StudyCrew(spec, "", TERMS, "a", fresh=fresh)
+        StudyCrew(spec, TERMS, "a", fresh=fresh)
     assert len(foreign.trials) == 1
     assert foreign.user_attrs == {}
-
-
-def test_nothing_is_given_up_for_a_server_out_of_reach(tmp_path: Path) -> None:
-    search = {"budget": 3, "start": {"smiles": ["CCO", "CCN", "CCC"]}}
-    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
-    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
-    run(parse_config(config, OptimiseConfig), tmp_path)
-    before = (tmp_path / "journal.log").read_bytes()
-    search["distributed"] = {"storage": "postgresql://ann@127.0.0.1:1/nowhere"}
-    with pytest.raises(MolvaeError, match="the storage cannot be used"):
-        run(parse_config(config, OptimiseConfig), tmp_path, fresh=True)
-    assert (tmp_path / "journal.log").read_bytes() == before
-
-
-def test_a_server_out_of_reach_is_said_without_the_password(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("psycopg")
-    engine = connect("postgresql://ann:s3cret@127.0.0.1:1/nowhere")
-    with pytest.raises(MolvaeError, match="the storage cannot be used") as caught:
-        persistently(engine.connect, 0)
-    assert "s3cret" not in str(caught.value)
-
-
-def test_a_worker_without_a_server_says_so_once_and_leaves_when_stopped(caplog: pytest.LogCaptureFixture) -> None:
-    pytest.importorskip("psycopg")
-    began = time.monotonic()
-    address = "postgresql://ann:s3cret@127.0.0.1:1/nowhere"
-    assert work(address, stopped=lambda: time.monotonic() - began > 5) == 0
-    assert time.monotonic() - began < 60
-    assert sum("the storage is out of reach" in message for message in caplog.messages) == 1
-    assert "s3cret" not in caplog.text
-
-
-def test_a_coordinator_that_lost_its_server_leaves_when_stopped(postgres: str) -> None:
-    with ExitStack() as there:
-        spec = DistributedSpec(storage=there.enter_context(server()), study="lost")
-        with StudyCrew(spec, "", TERMS, "a", stopped=lambda: True) as crew:
-            crew.submit([Task("CCO", "start")])
-            there.close()
-            began = time.monotonic()
-            with pytest.raises(Interrupted, match="out of reach"):
-                crew.finished(60)
-            assert time.monotonic() - began < 30
-
-
-@pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://a:s3cret@h/d", "postgresql://", "host"])
-def test_other_databases_are_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="expected postgresql://") as caught:
-        parse_config({"storage": address}, DistributedSpec)
-    assert "s3cret" not in str(caught.value)
-
-
-def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MOLVAE_STORAGE", raising=False)
-    with pytest.raises(ConfigError, match="MOLVAE_STORAGE"):
-        postgresql_address(None)
-    monkeypatch.setenv("MOLVAE_STORAGE", "postgres://h/env")
-    assert postgresql_address(None) == "postgresql+psycopg://h/env"
-    assert postgresql_address("postgresql://h/d") == "postgresql+psycopg://h/d"
-    hidden = [
-        ("postgresql://ann:p@ss@host:5432/d", "postgresql://ann@host:5432/d"),
-        ("--set s=postgresql://ann:x@h/d --seed 3", "--set s=postgresql://ann@h/d --seed 3"),
-        ("postgresql://h/d?user=a&password=x&sslmode=on", "postgresql://h/d?user=a&password=&sslmode=on"),
-        ("see https://example.org:80/a", "see https://example.org:80/a"),
-    ]
-    for address, shown in hidden:
-        assert without_password(address) == shown
-
-
-def test_a_password_is_used_and_not_written(tmp_path: Path) -> None:
-    spec = DistributedSpec(storage="postgresql://ann:s3cret@host/d")
-    dump_config(spec, tmp_path / "c.toml")
-    assert "s3cret" not in (tmp_path / "c.toml").read_text() + repr(spec) + str(spec)
-    assert load_config(tmp_path / "c.toml", DistributedSpec).storage == "postgresql://ann@host/d"
-    assert "s3cret" in (spec.storage or "")
-
-
-def test_grace_must_outlast_a_heartbeat() -> None:
-    with pytest.raises(ConfigError, match=r"grace_seconds: should be longer than heartbeat_seconds \(30\)"):
-        parse_config({"grace_seconds": 30}, DistributedSpec)

@@ -1,0 +1,49 @@
+"""What a config says about workers elsewhere, and addresses of databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from molvae.core.addresses import without_password
+from molvae.core.config import dump_config, load_config, parse_config
+from molvae.core.errors import ConfigError
+from molvae.workers.spec import DistributedSpec, postgresql_address
+
+
+@pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://a:s3cret@h/d", "postgresql://", "host"])
+def test_other_databases_are_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="expected postgresql://") as caught:
+        parse_config({"storage": address}, DistributedSpec)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MOLVAE_STORAGE", raising=False)
+    with pytest.raises(ConfigError, match="MOLVAE_STORAGE"):
+        postgresql_address(None)
+    monkeypatch.setenv("MOLVAE_STORAGE", "postgres://h/env")
+    assert postgresql_address(None) == "postgresql+psycopg://h/env"
+    assert postgresql_address("postgresql://h/d") == "postgresql+psycopg://h/d"
+    hidden = [
+        ("postgresql://ann:p@ss@host:5432/d", "postgresql://ann@host:5432/d"),
+        ("--set s=postgresql://ann:x@h/d --seed 3", "--set s=postgresql://ann@h/d --seed 3"),
+        ("postgresql://h/d?user=a&password=x&sslmode=on", "postgresql://h/d?user=a&password=&sslmode=on"),
+        ("see https://example.org:80/a", "see https://example.org:80/a"),
+    ]
+    for address, shown in hidden:
+        assert without_password(address) == shown
+
+
+def test_a_password_is_used_and_not_written(tmp_path: Path) -> None:
+    spec = DistributedSpec(storage="postgresql://ann:s3cret@host/d")
+    dump_config(spec, tmp_path / "c.toml")
+    assert "s3cret" not in (tmp_path / "c.toml").read_text() + repr(spec) + str(spec)
+    assert load_config(tmp_path / "c.toml", DistributedSpec).storage == "postgresql://ann@host/d"
+    assert "s3cret" in (spec.storage or "")
+
+
+def test_grace_must_outlast_a_heartbeat() -> None:
+    with pytest.raises(ConfigError, match=r"grace_seconds: should be longer than heartbeat_seconds \(30\)"):
+        parse_config({"grace_seconds": 30}, DistributedSpec)
