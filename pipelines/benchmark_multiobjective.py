@@ -118,7 +118,7 @@ def run_job(job: Job, directory: Path) -> Row:
     config = parse_config(config_of(job), OptimiseConfig)
     result = run(config, run_dir)
     volumes = [
-        SearchResult(result.records[: round(share * job.budget)], "").hypervolume(config.search.reference)
+        SearchResult(result.records[: round(share * job.budget)], result.reason).hypervolume(config.search.reference)
         for share in (0.25, 0.5, 1.0)
     ]
     seconds = float(read_json(run_dir / METRICS)["seconds"])

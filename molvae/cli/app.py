@@ -25,6 +25,7 @@ from molvae.cli.options import (
     Sets,
     SplitKind,
 )
+from molvae.cli.pages import bring_up_to_date, leave_page
 
 app = typer.Typer(
     name="molvae",
@@ -146,7 +147,7 @@ def train(
     directory = run_dir or Path("runs") / config.stem
     model = train_model(spec, directory, fresh=fresh)
     if rank() == 0:  # of the processes of torchrun only this one has written everything
-        _report(directory)
+        leave_page(directory)
         print(f"model: {model}")
 
 
@@ -185,10 +186,10 @@ def optimise(
     try:
         result = run(spec, directory, fresh=fresh)
     except Interrupted:
-        _report(directory)
+        leave_page(directory)
         raise
     print_result(result, spec, directory)
-    _report(directory)
+    leave_page(directory)
 
 
 @app.command()
@@ -332,9 +333,10 @@ def fetch_data(
 
 @app.command()
 def report(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> None:
-    """Write the report page of a run."""
+    """Write the report page of a run, also of a search that is at work or was killed."""
     from molvae.report.report import write_report
 
+    bring_up_to_date(run_dir)
     print(write_report(run_dir).resolve())
 
 
@@ -370,18 +372,3 @@ def worker(
     if flag.stopped:
         raise Interrupted(f"stopped after {scored:,} molecules")
     print(f"{scored:,} molecules scored")
-
-
-def _report(run_dir: Path) -> None:
-    """Write the report page; a page that fails never makes a run fail."""
-    import logging
-
-    log = logging.getLogger("molvae")
-    try:
-        from molvae.report.report import write_report
-
-        print(f"report: {write_report(run_dir).resolve()}")
-    except ImportError as error:  # a bare GPU node has what training needs
-        log.warning("no report page: %s; where all of molvae is installed: molvae report %s", error, run_dir)
-    except Exception as error:
-        log.warning("no report page: %s", error)

@@ -12,7 +12,7 @@ from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Record
 from molvae.search.outputs import similarities_of
 from molvae.search.plan import Plan
-from molvae.search.result import SearchResult
+from molvae.search.result import Reason, SearchResult
 from molvae.search.run import WARNINGS
 
 LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
@@ -39,7 +39,7 @@ def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> N
     print(f"{_counts(metrics)}, {about}seed {spec.seed}, run: {run_dir}")
     if metrics["failed"] and (run_dir / WARNINGS).exists():  # workers elsewhere say it on their own terminal
         print(f"why molecules failed: {run_dir / WARNINGS}")
-    if result.reason == "no new molecules":
+    if result.reason == Reason.NOTHING_NEW:
         demands = " that meets the constraints" if spec.search.constraints else ""
         print(f"ended after {metrics['calls']:,} of {metrics['budget']:,} calls: no new molecule{demands} was found")
 

@@ -21,6 +21,7 @@ from molvae.core.errors import ConfigError
 # in a run directory, and in a prepared one, which has a vocabulary besides, as a model has
 CONFIG, EVENTS, METRICS, MANIFEST = "config.resolved.toml", "events.jsonl", "metrics.json", "manifest.json"
 VOCABULARY = "vocabulary.json"
+MOLECULES, LATENT, DIVERSE, REPORT = "molecules.parquet", "latent.parquet", "diverse.csv", "report.html"  # of a search
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # the first two bytes of a text that is no UTF-8
 
@@ -93,6 +94,15 @@ def read_events(path: str | Path) -> list[dict[str, Any]]:
             if number + 1 < len(lines):
                 raise
     return events
+
+
+def in_use(directory: str | Path) -> bool:
+    """Whether another process holds a run directory; see `exclusive`."""
+    try:
+        with exclusive(directory):
+            return False
+    except ConfigError:
+        return True
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -119,8 +120,9 @@ def why_no_cuda() -> str:
 
 @contextmanager
 def warnings_in(file: Path) -> Iterator[None]:
-    """Write the package's warnings to a file as well, which is made with the first of them and appended to."""
-    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+    """Write the package's warnings to a file as well, which is made with the first of them and appended to; also where
+    it is removed meanwhile."""
+    handler = WatchedFileHandler(file, encoding="utf-8", delay=True)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("molvae")

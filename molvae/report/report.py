@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from molvae.core.files import write_text
+from molvae.core.files import REPORT, write_text
 from molvae.report.charts import Chart, colour
 from molvae.report.citations import citations
 from molvae.report.drawing import molecule_svg
@@ -36,8 +36,8 @@ from molvae.report.rundata import (
     standing,
     table_rows,
 )
+from molvae.search.result import Reason
 
-REPORT_NAME = "report.html"
 N_PICTURES = 24
 DESIRABILITY = ": desirability"  # ending of the name of a component that judges another one
 MAX_DOTS = 4_000  # a browser stays quick up to about here
@@ -76,7 +76,7 @@ def write_report(run_dir: str | Path) -> Path:
         OSError: the page cannot be written.
     """
     run = read_run(run_dir)
-    path = run.directory / REPORT_NAME
+    path = run.directory / REPORT
     write_text(path, render(run))
     return path
 
@@ -97,6 +97,7 @@ def render(run: RunData) -> str:
     environment.filters["number"] = number
     parts: dict[str, Any] = {
         "title": part("the title", _title, run.directory.name),
+        "state": part("how far the search is", _state, ""),
         "figures": part("the figures", _figures, []),
         "cards": part("the pictures", lambda r: _cards(best_molecules(r.molecules, N_PICTURES)), []),
         "diverse": part("the diverse selection", _diverse, []),
@@ -159,7 +160,18 @@ def _figures(run: RunData) -> list[tuple[str, Any]]:
 
 
 def _seconds(run: RunData) -> list[tuple[str, Any]]:
-    return [("seconds", run.manifest["seconds"])] if "seconds" in run.manifest else []
+    """Of a search, its metrics know them; they are newer than the manifest where it is at work."""
+    known = [about["seconds"] for about in (run.metrics, run.manifest) if "seconds" in about]
+    return [("seconds", known[0])] if known else []
+
+
+def _state(run: RunData) -> str:
+    """What is to be said of a search that has not come to its end."""
+    ended, calls, budget = (run.metrics.get(name) for name in ("ended", "calls", "budget"))
+    if ended not in (Reason.STOPPED, Reason.AT_WORK) or calls is None or budget is None:
+        return ""
+    goes_on = "the same command goes on" if ended == Reason.STOPPED else "the search goes on"
+    return f"{ended} after {calls:,} of {budget:,} calls; {goes_on}"
 
 
 def _cards(molecules: pd.DataFrame) -> list[Card]:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from molvae.core.errors import DataError
-from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, read_events, read_json
+from molvae.core.files import CONFIG, DIVERSE, EVENTS, LATENT, MANIFEST, METRICS, MOLECULES, read_events, read_json
 
 COMPONENT = "component:"  # prefix of the columns that hold what a score is made of
 OBJECTIVE = "objective:"  # prefix of the columns of several objectives, beside which `value` is empty
@@ -58,7 +58,7 @@ def read_run(directory: str | Path) -> RunData:
     directory = Path(directory)
     if not directory.is_dir():
         raise DataError(f"{directory}: no such directory; give the run directory that molvae optimise or train wrote")
-    known = ("molecules.parquet", METRICS, MANIFEST, CONFIG, EVENTS)
+    known = (MOLECULES, METRICS, MANIFEST, CONFIG, EVENTS)
     if not any((directory / name).exists() for name in known):
         raise DataError(f"{directory}: holds none of {', '.join(known)}; is it a run directory?")
     remarks: list[str] = []
@@ -72,19 +72,19 @@ def read_run(directory: str | Path) -> RunData:
             remarks.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
         return empty
 
-    wants_diverse = (directory / "diverse.csv").exists()
+    wants_diverse = (directory / DIVERSE).exists()
     config_text = read(CONFIG, lambda path: path.read_text(encoding="utf-8"), "")
     return RunData(
         directory=directory,
-        molecules=read("molecules.parquet", _read_molecules, pd.DataFrame()),
-        latent=read("latent.parquet", _read_latent, pd.DataFrame()),
+        molecules=read(MOLECULES, _read_molecules, pd.DataFrame()),
+        latent=read(LATENT, _read_latent, pd.DataFrame()),
         metrics=read(METRICS, read_json, {}),
         manifest=read(MANIFEST, read_json, {}),
         config=_parsed(config_text, remarks),
         config_text=config_text,
         events=read(EVENTS, read_events, []),
         remarks=remarks,
-        diverse=read("diverse.csv", _read_diverse, pd.DataFrame()) if wants_diverse else pd.DataFrame(),
+        diverse=read(DIVERSE, _read_diverse, pd.DataFrame()) if wants_diverse else pd.DataFrame(),
     )
 
 

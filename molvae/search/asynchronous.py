@@ -15,7 +15,7 @@ from molvae.search.ask_tell import Search
 from molvae.search.constraints import NONE, Constraints
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import replay
-from molvae.search.result import SearchResult
+from molvae.search.result import Reason, SearchResult
 from molvae.workers.crew import Crew, Scored, Task
 
 WAIT_SECONDS = 0.5  # between looks at whether to stop
@@ -51,11 +51,11 @@ def run_with_crew(
     try:
         reason = _work(desk, crew, batch_size, stopped)
     except Interrupted:  # the crew was out of reach, and is not waited for
-        reason = "stopped"
+        reason = Reason.STOPPED
     return SearchResult.of(ledger, reason)
 
 
-def _work(desk: _Desk, crew: Crew, batch_size: int, stopped: Callable[[], bool]) -> str:
+def _work(desk: _Desk, crew: Crew, batch_size: int, stopped: Callable[[], bool]) -> Reason:
     """Ask and record until the end; why it came."""
     paused = False
     while desk.left:
@@ -63,15 +63,15 @@ def _work(desk: _Desk, crew: Crew, batch_size: int, stopped: Callable[[], bool])
             crew.pause()
             paused = True
         if paused and not crew.busy:
-            return "stopped"
+            return Reason.STOPPED
         asked = desk.ask(crew, batch_size) if crew.in_order or not paused else 0
         if not (asked or crew.pending):
             crew.dismiss()
-            return "no new molecules"
+            return Reason.NOTHING_NEW
         if not (asked and crew.in_order):  # else a proposal would know what happens to be scored already
             desk.take(crew.finished(0.0 if asked else WAIT_SECONDS))
     crew.dismiss()
-    return "budget"
+    return Reason.BUDGET
 
 
 def still_to_do(ledger: Ledger, in_order: bool) -> Callable[[Task], bool]:

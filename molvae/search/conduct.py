@@ -13,11 +13,9 @@ from molvae.search.config import SearchSpec
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import FAILURES, is_hopeless, run_search
 from molvae.search.plan import Plan
-from molvae.search.result import SearchResult
+from molvae.search.result import Reason, SearchResult
 from molvae.workers.crew import Crew
 from molvae.workers.local import LocalCrew, isolated
-
-GIVEN_UP = "oracle given up"
 
 
 def conduct(
@@ -53,7 +51,7 @@ def conduct(
             result = run_with_crew(planned.search, workers, ledger, **how)
     else:
         result = run_search(planned.search, planned.told, ledger, batch_growth=spec.batch_growth, **how)
-    return replace(result, reason=GIVEN_UP) if given_up and result.reason == "stopped" else result
+    return replace(result, reason=Reason.GIVEN_UP) if given_up and result.reason == Reason.STOPPED else result
 
 
 def refuse_given_up(result: SearchResult) -> None:
@@ -62,7 +60,7 @@ def refuse_given_up(result: SearchResult) -> None:
     Raises:
         OracleError: it did.
     """
-    if result.reason == GIVEN_UP:
+    if result.reason == Reason.GIVEN_UP:
         raise OracleError(
             f"the oracle could score none of {FAILURES} molecules or more and was given up; its messages say why, and "
             "the same search goes on from there"

@@ -16,7 +16,7 @@ from molvae.search.ask_tell import Search
 from molvae.search.constraints import NONE, Constraints
 from molvae.search.ledger import Ledger, Record
 from molvae.search.proposals import Candidate
-from molvae.search.result import SearchResult
+from molvae.search.result import Reason, SearchResult
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +51,18 @@ def run_search(
     unfinished = replay(search, ledger)
     while len(ledger) - len(unfinished) < budget:
         if stopped():
-            return SearchResult.of(ledger, "stopped")
+            return SearchResult.of(ledger, Reason.STOPPED)
         scored = len(ledger) - len(unfinished)
         room = min(max(batch_size, int(batch_growth * scored)), budget - scored)
         asked = unfinished[0].asked if unfinished else room
         candidates = search.ask(asked)
         if not candidates:
-            return SearchResult.of(ledger, "no new molecules")
+            return SearchResult.of(ledger, Reason.NOTHING_NEW)
         records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, constraints)
         unfinished = []
         search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
-    return SearchResult.of(ledger, "budget")
+    return SearchResult.of(ledger, Reason.BUDGET)
 
 
 def is_hopeless(records: Sequence[Record]) -> bool:

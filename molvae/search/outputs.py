@@ -1,4 +1,4 @@
-"""Tables, map and figures of a finished search."""
+"""What a search leaves beside its record: tables, map and figures; also of one that was stopped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,42 @@ import pandas as pd
 
 from molvae.chem.molecules import parse
 from molvae.core.config import Spec
-from molvae.core.files import atomic_path
+from molvae.core.files import DIVERSE, LATENT, METRICS, MOLECULES, atomic_path, write_json
 from molvae.oracles.oracle import Oracle
+from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import SimilaritySpec
 from molvae.search.diversity import SelectSpec, Spread
-from molvae.search.latent import LatentSpace
+from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.pareto import infer_reference
 from molvae.search.result import SearchResult
 
+AS_TEXT = "molecules.csv"  # the same as MOLECULES
+OUTPUTS = (MOLECULES, AS_TEXT, DIVERSE, LATENT, METRICS)
 WITH_COMPONENTS = 100  # so many of the best molecules have the parts of their score in the table
+
+
+def write_outputs(
+    config: OptimiseConfig,
+    run_dir: Path,
+    result: SearchResult,
+    oracle: Oracle,
+    model: LatentModel | None,
+    seconds: float,
+) -> None:
+    """Write all that a search leaves beside its record (`OUTPUTS`).
+
+    Args:
+        oracle: tells the parts of the best scores; nothing is scored again.
+        model: draws the map.
+        seconds: wall time of the search.
+    """
+    spec = config.search
+    write_molecules(result, oracle, run_dir, spec.constraints)
+    write_diverse(result, spec.select, run_dir)
+    if model is not None:
+        latent_map(result, LatentSpace(model), run_dir / LATENT)
+    metrics = metrics_of(result, spec.budget, oracle.objectives, spec.reference)
+    write_json(run_dir / METRICS, metrics | {"seconds": round(seconds, 3)})
 
 
 def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path, constraints: Sequence[Spec] = ()) -> None:
@@ -35,9 +62,9 @@ def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path, constra
         column = np.full(len(frame), np.nan)
         column[rows] = values
         frame[f"component:{name}"] = column
-    with atomic_path(run_dir / "molecules.parquet") as file:
+    with atomic_path(run_dir / MOLECULES) as file:
         frame.to_parquet(file, index=False)
-    with atomic_path(run_dir / "molecules.csv") as file:
+    with atomic_path(run_dir / AS_TEXT) as file:
         frame.to_csv(file, index=False)
 
 
@@ -50,7 +77,7 @@ def similarities_of(smiles: Sequence[str], constraints: Sequence[Spec]) -> dict[
 
 def write_diverse(result: SearchResult, spec: SelectSpec | None, run_dir: Path) -> None:
     """`diverse.csv`: good molecules that differ, best first, each with its distance to the nearest of the others."""
-    path = run_dir / "diverse.csv"
+    path = run_dir / DIVERSE
     path.unlink(missing_ok=True)  # that of another selection
     if spec is None:
         return

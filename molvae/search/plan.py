@@ -47,6 +47,13 @@ class Plan:
     start: list[str]
 
 
+def needs_model(method: MethodSpec, spec: SearchSpec, with_measurements: bool) -> bool:
+    """Whether a search takes anything from a model: proposals, start molecules, or its library."""
+    sampled = not (spec.start.given or with_measurements)
+    unfiled = spec.library is not None and spec.library.file is None
+    return method.needs_model or sampled or unfiled or spec.start.neighbours > 0
+
+
 def plan(
     method: MethodSpec,
     spec: SearchSpec,
@@ -64,12 +71,10 @@ def plan(
     Raises:
         ConfigError, DataError: something in it is impossible, or is not there.
     """
-    given = bool(spec.start.smiles or spec.start.file)
-    sampled = not (given or measured)
-    unfiled = spec.library is not None and spec.library.file is None
-    model = load() if method.needs_model or sampled or unfiled or spec.start.neighbours > 0 else None
+    model = load() if needs_model(method, spec, measured is not None) else None
     rules, told = build_constraints(spec.constraints, oracle)
-    start = start_molecules(spec.start, model, seed, rules.met_by) if given or sampled else []
+    wanted = spec.start.given or measured is None
+    start = start_molecules(spec.start, model, seed, rules.met_by) if wanted else []
     search = build_search(method, spec, rules, oracle.n_objectives, model, seed, start, measured)
     return Plan(search, oracle, told, rules, model, measured, start)
 

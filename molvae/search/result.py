@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,22 +20,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Reason(StrEnum):
+    """Why a search ended, or that it has not."""
+
+    BUDGET = "budget"
+    NOTHING_NEW = "no new molecules"
+    STOPPED = "stopped"
+    GIVEN_UP = "oracle given up"
+    AT_WORK = "at work"
+
+
 @dataclass(frozen=True, repr=False)
 class SearchResult:
     """What a search found.
 
     Attributes:
         records: every distinct molecule scored, in call order.
-        reason: why the search ended: "budget", "no new molecules", "stopped" or "oracle given up".
+        reason: why the search ended.
         objectives: their names.
     """
 
     records: tuple[Record, ...]
-    reason: str
+    reason: Reason
     objectives: tuple[str, ...] = ("value",)
 
     @classmethod
-    def of(cls, ledger: Ledger, reason: str) -> SearchResult:
+    def of(cls, ledger: Ledger, reason: Reason) -> SearchResult:
         """All that a ledger holds."""
         return cls(tuple(ledger.records), reason, ledger.objectives)
 

@@ -13,7 +13,7 @@ import rdkit
 
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import ConfigError, Interrupted
-from molvae.core.files import CONFIG, EVENTS, METRICS, append_event, exclusive, read_events, sha256_text, write_json
+from molvae.core.files import CONFIG, EVENTS, MANIFEST, REPORT, append_event, exclusive, read_events, sha256_text
 from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, warnings_in, write_manifest
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
@@ -21,14 +21,13 @@ from molvae.search import evolution, feasibility, multiobjective, structural, su
 from molvae.search.conduct import conduct, local_crew, refuse_given_up
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
-from molvae.search.latent import LatentSpace
 from molvae.search.ledger import ARTIFACTS, Ledger, Record
 from molvae.search.loop import require_a_score
 from molvae.search.measured import write_rejected
 from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
-from molvae.search.outputs import latent_map, metrics_of, write_diverse, write_molecules
+from molvae.search.outputs import OUTPUTS, write_outputs
 from molvae.search.plan import Plan, plan_of
-from molvae.search.result import SearchResult
+from molvae.search.result import Reason, SearchResult
 from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Crew
@@ -81,9 +80,12 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
                 crew=lambda: _crew(config, run_dir, planned, ledger, fresh, flag),
             )
             seconds = before + time.perf_counter() - began
-            _write_outputs(config, run_dir, result, planned, seconds, inputs)  # the oracle tells components: still open
+            write_outputs(config, run_dir, result, oracle, planned.model, seconds)  # the oracle is open still
+            if planned.measured is not None:
+                write_rejected(planned.measured, run_dir / REJECTED)
+            _write_manifest(config, run_dir, planned, seconds, inputs)
     refuse_given_up(result)
-    if result.reason == "stopped":
+    if result.reason == Reason.STOPPED:
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
     require_a_score(result.records)
     return result
@@ -102,8 +104,8 @@ def _pinned(config: OptimiseConfig, run_dir: Path, fresh: bool) -> OptimiseConfi
 
 
 def _forget(run_dir: Path) -> None:
-    """Remove what an earlier search left that a new one would go on with, or mix with its own."""
-    for name in (JOURNAL, PENDING, EVENTS):
+    """Remove what an earlier search left: a new one would go on with it, or mix it with its own."""
+    for name in (JOURNAL, PENDING, EVENTS, WARNINGS, REJECTED, MANIFEST, REPORT, *OUTPUTS):
         (run_dir / name).unlink(missing_ok=True)
     shutil.rmtree(run_dir / ARTIFACTS, ignore_errors=True)
 
@@ -192,30 +194,17 @@ def seconds_before(run_dir: Path) -> float:
     return total + last
 
 
-def _write_outputs(
-    config: OptimiseConfig,
-    run_dir: Path,
-    result: SearchResult,
-    planned: Plan,
-    seconds: float,
-    inputs: dict[str, Path],
+def _write_manifest(
+    config: OptimiseConfig, run_dir: Path, planned: Plan, seconds: float, inputs: dict[str, Path]
 ) -> None:
-    """Everything a run leaves beside its ledger; also after an interruption."""
-    oracle, model, measured = planned.oracle, planned.model, planned.measured
-    write_molecules(result, oracle, run_dir, config.search.constraints)
-    write_diverse(result, config.search.select, run_dir)
-    if model is not None:
-        latent_map(result, LatentSpace(model), run_dir / "latent.parquet")
-    metrics = metrics_of(result, config.search.budget, oracle.objectives, config.search.reference)
-    write_json(run_dir / METRICS, metrics | {"seconds": round(seconds, 3)})
-    if measured is not None:
-        write_rejected(measured, run_dir / REJECTED)
+    """What was run, on what."""
+    oracle, measured = planned.oracle, planned.measured
     write_manifest(
         run_dir,
         kind="optimise",
         inputs=inputs,
         seed=config.seed,
-        device=pick_device(config.device) if model is not None else "cpu",
+        device=pick_device(config.device) if planned.model is not None else "cpu",
         seconds=seconds,
         oracle=oracle.identity,
         weights=config.weights,

@@ -32,6 +32,11 @@ class StartSpec(Spec):
         0, ge=0, description="molecules decoded from around those listed: candidates of the first batch, free of calls"
     )
 
+    @property
+    def given(self) -> bool:
+        """Whether the molecules are the user's own."""
+        return bool(self.smiles or self.file)
+
     @model_validator(mode="after")
     def _one_source(self) -> StartSpec:
         if self.smiles and self.file is not None:

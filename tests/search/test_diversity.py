@@ -23,7 +23,7 @@ from molvae.search.constraints import NONE
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
 from molvae.search.methods import BayesianSpec, InnerSpec, PriorSpec
-from molvae.search.result import SearchResult
+from molvae.search.result import Reason, SearchResult
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
@@ -43,7 +43,7 @@ def result_of(scores: dict[str, float], broken: frozenset[str] = frozenset()) ->
         Record(i, s, v, "start", 0, 1, 1, 0.0, {"rule": float(s in broken)})
         for i, (s, v) in enumerate(scores.items(), start=1)
     ]
-    return SearchResult(tuple(records), "budget")
+    return SearchResult(tuple(records), Reason.BUDGET)
 
 
 def test_a_selection_is_greedy_feasible_and_apart() -> None:

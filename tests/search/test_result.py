@@ -21,6 +21,7 @@ from molvae.search.constraints import WindowSpec
 from molvae.search.ledger import Ledger
 from molvae.search.methods import BayesianSpec
 from molvae.search.python import BATCH_GROWTH
+from molvae.search.result import Reason
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -30,14 +31,15 @@ def record(call: int, smiles: str, value: float = math.nan, **more: object) -> R
 
 
 SCORED = (record(1, "CCO", 0.5), record(2, "CC"), record(3, "CCN", 0.75))
-PLAIN = SearchResult(SCORED, "budget")
+PLAIN = SearchResult(SCORED, Reason.BUDGET)
 
 
 def test_one_line_instead_of_all_records() -> None:
     assert repr(PLAIN) == "<SearchResult: 3 molecules, 1 of them failed or infeasible; best 0.75: CCN; ended: budget>"
-    assert repr(SearchResult((), "stopped")) == "<SearchResult: 0 molecules; none scored; ended: stopped>"
+    assert repr(SearchResult((), Reason.STOPPED)) == "<SearchResult: 0 molecules; none scored; ended: stopped>"
     several = [record(1, "C", objectives=[1.0, 2.0]), record(2, "CC", objectives=[2.0, 1.0])]
-    assert repr(SearchResult(tuple(several), "budget")) == "<SearchResult: 2 molecules; a front of 2; ended: budget>"
+    front = SearchResult(tuple(several), Reason.BUDGET)
+    assert repr(front) == "<SearchResult: 2 molecules; a front of 2; ended: budget>"
 
 
 def test_a_frame_has_a_row_for_each_molecule() -> None:
@@ -45,7 +47,7 @@ def test_a_frame_has_a_row_for_each_molecule() -> None:
     assert list(frame["smiles"]) == PLAIN.smiles
     np.testing.assert_array_equal(frame["value"], PLAIN.values)
     assert list(frame.columns) == ["call", "smiles", "value", "proposer", "seconds", "feasible", "batch"]
-    assert SearchResult((), "budget").frame().empty
+    assert SearchResult((), Reason.BUDGET).frame().empty
 
 
 def test_a_frame_of_several_objectives_names_them_and_the_front() -> None:
@@ -53,7 +55,7 @@ def test_a_frame_of_several_objectives_names_them_and_the_front() -> None:
     for call, scores in enumerate([[0.5, 1.0], [0.4, 0.9], [0.4, 2.0]], start=1):
         told = {"objectives": scores, "outcomes": {"tpsa": 90.0}, "constraints": {"tpsa": 0.0}}
         ledger.add(record(call, "C" * call, **told))
-    frame = SearchResult.of(ledger, "budget").frame()
+    frame = SearchResult.of(ledger, Reason.BUDGET).frame()
     assert list(frame["objective:qed"]) == [0.5, 0.4, 0.4]
     assert list(frame["objective:mass"]) == [1.0, 0.9, 2.0]
     assert list(frame["front"]) == [True, False, True]

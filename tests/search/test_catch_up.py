@@ -1,0 +1,77 @@
+"""The tables of a search that is at work, or that was killed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from search_molecules import config
+
+from molvae.core.files import METRICS, MOLECULES, exclusive, read_json
+from molvae.report.report import write_report
+from molvae.search import run as running
+from molvae.search.catch_up import catch_up
+from molvae.search.run import JOURNAL, WARNINGS, run
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A finished search of 20 calls that was given 10 more, and killed (as far as its files tell) before its end."""
+    folder, done = tmp_path / "run", tmp_path / "done"
+    run(config(tmp_path, budget=18), folder)
+    shutil.copytree(folder, done)
+    run(config(tmp_path, budget=28), folder)
+    for file in done.iterdir():
+        if file.name in (METRICS, MOLECULES, "molecules.csv", "manifest.json"):
+            shutil.copy(file, folder)
+    with open(folder / JOURNAL, "ab") as journal:
+        journal.write(b'{"op_code": 4, "torn')
+    return folder
+
+
+def test_a_killed_search_gets_its_tables(killed: Path) -> None:
+    journal = (killed / JOURNAL).read_bytes()
+    assert len(pd.read_parquet(killed / MOLECULES)) == 18
+    catch_up(killed)
+    assert len(pd.read_parquet(killed / MOLECULES)) == 28
+    metrics = read_json(killed / METRICS)
+    assert (metrics["calls"], metrics["budget"], metrics["ended"]) == (28, 28, "stopped")
+    assert (killed / JOURNAL).read_bytes() == journal, "the record is not touched"
+    assert "stopped after 28 of 28 calls; the same command goes on" in write_report(killed).read_text()
+
+
+def test_a_search_at_work_is_shown_so(killed: Path) -> None:
+    with exclusive(killed):
+        catch_up(killed)
+    assert "at work after 28 of 28 calls" in write_report(killed).read_text()
+    catch_up(killed)
+    assert read_json(killed / METRICS)["ended"] == "stopped"
+
+
+def test_a_search_that_ended_keeps_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(config(tmp_path, budget=10), tmp_path / "run")
+    before = (tmp_path / "run" / METRICS).read_bytes()
+    monkeypatch.setattr("molvae.search.catch_up.write_outputs", lambda *args: pytest.fail("written again"))
+    catch_up(tmp_path / "run")
+    assert (tmp_path / "run" / METRICS).read_bytes() == before
+    assert "calls; the" not in write_report(tmp_path / "run").read_text()
+
+
+def test_a_fresh_search_leaves_nothing_of_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    run(config(tmp_path, budget=10, select={"k": 2, "distance": 0.5}), folder)
+    write_report(folder)
+    (folder / WARNINGS).write_text("old")
+    before = {file.name for file in folder.iterdir()}
+    assert {"report.html", "diverse.csv", "molecules.csv"} <= before
+
+    def killed(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "conduct", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config(tmp_path, budget=10), folder, fresh=True)
+    left = {file.name for file in folder.iterdir()}
+    assert left == {".lock", JOURNAL, "config.resolved.toml", "events.jsonl"}
