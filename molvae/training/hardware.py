@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 from dataclasses import dataclass
 
@@ -48,6 +49,9 @@ def set_up(config: TrainConfig) -> Hardware:
     low = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16(device))
     torch.backends.cudnn.allow_tf32 = low  # for backward passes, which run where no recurrence can say so
     if world_size > 1 and not distributed.is_initialized():
+        # Its functions have the group of the moment of their import as a default. Optimisers import it: after the group
+        # is there, it would live on, and so would its threads (see `leave_the_others`).
+        importlib.import_module("torch.distributed.nn.functional")
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Hardware(device, low, rank(), world_size)
 
@@ -60,7 +64,8 @@ def rank() -> int:
 def leave_the_others() -> None:
     """End the process group, if there is one, and with it its threads.
 
-    One that lives on when Python ends may hold the last reference to a tensor, and aborts the process.
+    One that lives on when Python ends may hold the last reference to a tensor, and aborts the process. So nothing but
+    this module may refer to the group; see `set_up`.
     """
     if distributed.is_initialized():
         distributed.destroy_process_group()

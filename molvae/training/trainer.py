@@ -140,6 +140,11 @@ class Run:
         self._open_directory(fresh)
         if writer is not None:  # it begins a file at once, so not before those of an earlier run are gone
             self.tensorboard = writer(str(directory / TENSORBOARD))
+        if self.hardware.is_main and config.optimiser.warmup_steps >= self.n_steps:
+            log.warning(
+                "optimiser.warmup_steps is %d, but the run has %d steps: it ends before the learning rate is up",
+                config.optimiser.warmup_steps, self.n_steps,
+            )  # fmt: skip
         self._event("start", step=self.state.step, device=str(self.hardware.device), threads=torch.get_num_threads())
 
     def _before(self, fresh: bool) -> Path | None:
@@ -230,8 +235,7 @@ class Run:
     def _average_gradients(self) -> None:
         """Give all ranks, which began with the same weights, the same step.
 
-        `DistributedDataParallel` would do it while it goes backward, but keeps the process group's threads alive for
-        ever (see `leave_the_others`).
+        `DistributedDataParallel` would do it while it goes backward, but wraps the model, and lives as long as the run.
         """
         if self.hardware.world_size == 1:
             return
