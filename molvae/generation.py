@@ -371,7 +371,7 @@ class MoleculeVAE:
             return None
         if self.target is None:
             values = ", ".join(f"{name}=..." for name in self.properties)
-            raise ConfigError(f"this model decodes towards properties; say which: given({values})")
+            raise ConfigError(f"this model decodes towards properties; say which: given({values}), or --given {values}")
         return torch.from_numpy(self.target).expand(n, -1)
 
     def _wanted(self, batch: TokenBatch) -> torch.Tensor | None:

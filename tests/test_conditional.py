@@ -11,6 +11,7 @@ from rdkit import Chem
 from small_model import small_molecules, small_vae
 
 import molvae
+from molvae.cli.doctor import examine
 from molvae.core.errors import ConfigError, MoleculeError
 from molvae.data.prepare import PrepareConfig, prepare
 from molvae.data.splits import ColumnSplit
@@ -143,3 +144,11 @@ def test_a_property_that_cannot_be_computed_serves_for_decoding_only(vae: Molecu
     assert renamed.given(pic50=9).sample(3)
     with pytest.raises(ConfigError, match="pic50 cannot be computed from a molecule"):
         renamed.embed(["CCO"])
+
+
+@pytest.mark.integration
+def test_doctor_says_that_nothing_is_broken(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert examine(str(model)) == 0
+    said = capsys.readouterr().out
+    assert "given(heavy_atoms=...)" in said
+    assert "5 drugs" in said

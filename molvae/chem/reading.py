@@ -39,6 +39,8 @@ def read_each(read: Callable[[str], Read], smiles: Sequence[str], on_invalid: On
             found.append(read(molecule))
         except MoleculeError as error:
             if on_invalid == "raise":
-                raise error.at(index) from error
+                where = error.at(index)
+                where.add_note('on_invalid="nan" gives NaN or None in its place')  # shown to users of Python alone
+                raise where from error
             found.append(None)
     return found

@@ -239,11 +239,13 @@ def embed(
 
 @app.command()
 def evaluate(
-    source: Annotated[Path, typer.Argument(help="molecules that the model has not seen")],
+    source: Annotated[Path, typer.Argument(help="molecules that the model has not seen, or a prepared directory")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="a JSON file to write, too")] = None,
     model: Model = "zinc250k",
     column: Annotated[str, typer.Option(help="column of the SMILES, in any case")] = "smiles",
-    split: Annotated[str | None, typer.Option(help="only rows with this in the column `split`")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="only rows with this in the column `split`, or this prepared split")
+    ] = None,
     n: Annotated[int | None, typer.Option("-n", help="only the first n of them", min=1)] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -258,10 +260,12 @@ def evaluate(
     from molvae.core.errors import DataError
     from molvae.core.files import write_json
     from molvae.core.tables import read_split
+    from molvae.data.prepared import prepared_smiles
     from molvae.evaluation.likelihood import evaluate as measure
     from molvae.generation import load
 
-    molecules = list(islice(read_split(source, column, split), n))
+    rows = prepared_smiles(source, split) if source.is_dir() else read_split(source, column, split)
+    molecules = list(islice(rows, n))
     if not molecules:
         raise DataError(f"{source}: no molecules" + ("" if split is None else f" with {split!r} in the column 'split'"))
     result = measure(load(model, device=device), molecules, seed=seed).as_dict()

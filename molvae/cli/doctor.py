@@ -176,7 +176,8 @@ def _try_model(model: str) -> Finding:
     z = vae.embed(DRUGS, on_invalid="nan")
     known = np.flatnonzero(np.isfinite(z).all(axis=1))
     wanted = [canonical(DRUGS[row]) for row in known]
-    back = sum(a == b for a, b in zip(vae.decode(z[known]), wanted, strict=True))
+    told = vae.describe([DRUGS[row] for row in known]) if vae.properties else None
+    back = sum(a == b for a, b in zip(vae.decode(z[known], properties=told), wanted, strict=True))
     text = (
         f"model: of {len(DRUGS)} drugs {len(wanted)} are known to it and {back} come back from {z.shape[1]} dimensions"
     )
@@ -185,8 +186,13 @@ def _try_model(model: str) -> Finding:
 
 
 def _try_search(model: str) -> Finding:
+    from molvae.generation import load
     from molvae.search import optimise
 
-    result = optimise("qed", budget=20, weights=model, seed=0)
+    if (vae := load(model, device="cpu", fast=True)).properties:  # what it is to decode towards is the user's choice
+        told = ", ".join(f"{name}=..." for name in vae.properties)
+        text = f"search: not tried; from Python: molvae.optimise(..., weights=molvae.load({model!r}).given({told}))"
+        return Finding("ok", text)
+    result = optimise("qed", budget=20, weights=vae, seed=0)
     best = max(value for value in result.values if value == value)
     return Finding("ok", f"search: {len(result.values)} molecules scored, best QED {best:.3f}")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,11 @@ class PrepareConfig(Spec):
     vocabulary: Path | None = None
     workers: int | None = Field(None, ge=0)
     overwrite: bool = False
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _random_unless_named(cls, split: object) -> object:
+        return {"kind": "random", **split} if isinstance(split, Mapping) else split
 
     @field_validator("inputs")
     @classmethod

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from molvae.core.errors import CheckpointError, UnknownModelError
+from molvae.core.errors import CheckpointError, ConfigError, UnknownModelError
 from molvae.core.files import VOCABULARY, atomic_path, read_json, sha256_file, write_json
 from molvae.model.vae import SequenceVAE, VAESpec
 
@@ -27,7 +27,10 @@ def model_directory(name_or_path: str | Path) -> Path:
 
     Raises:
         UnknownModelError: there is none; the message lists the names that exist.
+        ConfigError: it is neither a name nor a path.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise ConfigError(f"expected a model's name or directory, got {type(name_or_path).__name__}")
     homes = [Path(__file__).parents[1] / "weights"]
     if home := os.environ.get("MOLVAE_HOME"):
         homes.insert(0, Path(home) / "weights")
@@ -38,7 +41,8 @@ def model_directory(name_or_path: str | Path) -> Path:
             return inside if (inside / DESCRIPTION).exists() and not (place / DESCRIPTION).exists() else place
     names = sorted({p.name for home in homes if home.is_dir() for p in home.iterdir() if p.is_dir()})
     raise UnknownModelError(
-        f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'}"
+        f"no model {str(name_or_path)!r}: expected a model directory or one of {', '.join(names) or '(none shipped)'} "
+        f"(names are looked up in {', '.join(str(home) for home in homes)})"
     )
 
 

@@ -14,7 +14,7 @@ import math
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from molvae.core.config import Spec
@@ -83,7 +83,7 @@ class Objective(Spec):
     """Beta-ELBO with free bits and penalties, the same for every bottleneck.
 
     Args:
-        beta: schedule of the rate's weight by optimiser step.
+        beta: schedule of the rate's weight by optimiser step; a plain number is constant.
         free_bits: lambda, nats per group.
         penalties: see `model/penalties.py`.
     """
@@ -91,6 +91,11 @@ class Objective(Spec):
     beta: Schedule = Constant(value=1.0)
     free_bits: float = Field(0.0, ge=0)
     penalties: tuple[Penalty, ...] = ()
+
+    @field_validator("beta", mode="before")
+    @classmethod
+    def _constant_if_plain(cls, beta: object) -> object:
+        return Constant(value=beta) if isinstance(beta, (int, float)) else beta
 
     def __call__(self, output: VAEOutput, step: int) -> LossTerms:
         """Loss terms of a batch at an optimiser step."""

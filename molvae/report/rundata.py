@@ -72,19 +72,24 @@ def read_run(directory: str | Path) -> RunData:
             remarks.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
         return empty
 
-    wants_diverse = (directory / DIVERSE).exists()
     config_text = read(CONFIG, lambda path: path.read_text(encoding="utf-8"), "")
+    config = _parsed(config_text, remarks)
+    searched = "data" not in config or (directory / MOLECULES).exists()  # and not trained
+
+    def of_search(name: str, reader: Callable[[Path], Any]) -> pd.DataFrame:
+        return read(name, reader, pd.DataFrame()) if searched else pd.DataFrame()
+
     return RunData(
         directory=directory,
-        molecules=read(MOLECULES, _read_molecules, pd.DataFrame()),
-        latent=read(LATENT, _read_latent, pd.DataFrame()),
+        molecules=of_search(MOLECULES, _read_molecules),
+        latent=of_search(LATENT, _read_latent),
         metrics=read(METRICS, read_json, {}),
         manifest=read(MANIFEST, read_json, {}),
-        config=_parsed(config_text, remarks),
+        config=config,
         config_text=config_text,
         events=read(EVENTS, read_events, []),
         remarks=remarks,
-        diverse=read(DIVERSE, _read_diverse, pd.DataFrame()) if wants_diverse else pd.DataFrame(),
+        diverse=of_search(DIVERSE, _read_diverse) if (directory / DIVERSE).exists() else pd.DataFrame(),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -160,6 +160,16 @@ class Search(ABC):
     @abstractmethod
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
         """At most `n` new molecules, when no start molecule is left."""
+
+    def _gathered(self, n: int, draws: Iterable[Sequence[Candidate]]) -> list[Candidate]:
+        """What is new and acceptable in one draw after another, until there are `n` or more."""
+        found: dict[str, Candidate] = {}
+        for drawn in draws:
+            new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
+            found.update({c.smiles: c for c in new})
+            if len(found) >= n:
+                break
+        return list(found.values())
 
     @abstractmethod
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:

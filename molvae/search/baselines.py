@@ -33,15 +33,11 @@ class PriorSearch(Search):
         self.model, self.temperature = model, temperature
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
-        found: dict[str, Candidate] = {}
-        for _ in range(ROUNDS):
-            decoded = self.model.decode(self.model.prior(n, rng), temperature=self.temperature, rng=rng)
-            drawn = [Candidate(s, "prior_draw") for s in decoded if s is not None]
-            new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
-            found.update({c.smiles: c for c in new})
-            if len(found) >= n:
-                break
-        return list(found.values())[:n]
+        return self._gathered(n, (self._drawn(n, rng) for _ in range(ROUNDS)))[:n]
+
+    def _drawn(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        decoded = self.model.decode(self.model.prior(n, rng), temperature=self.temperature, rng=rng)
+        return [Candidate(s, "prior_draw") for s in decoded if s is not None]
 
     def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
         """Nothing is learnt."""

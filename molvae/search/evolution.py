@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from molvae.search.ask_tell import Search, sift
+from molvae.search.ask_tell import Search
 from molvae.search.pareto import front_mask
 from molvae.search.proposals import Candidate, Parents, Proposer
 
@@ -43,21 +43,19 @@ class EvolutionSearch(Search):
             self._parents = [pool[i] for i in order]
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        found = self._gathered(n, (self._bred(2 * n, rng) for _ in range(ROUNDS)))
+        return [found[int(i)] for i in rng.permutation(len(found))[:n]]
+
+    def _bred(self, n: int, rng: np.random.Generator) -> list[Candidate]:
+        """About `n` children."""
+        parents = Parents(tuple(self._tournaments(n, rng)), rank_offset=1e6)  # winners mate evenly
         shares = np.array([share for _, share in self.proposers])
-        found: dict[str, Candidate] = {}
-        for _ in range(ROUNDS):
-            parents = Parents(tuple(self._tournaments(2 * n, rng)), rank_offset=1e6)  # winners mate evenly
-            counts = rng.multinomial(2 * n, shares / shares.sum())
-            drawn = [
-                candidate
-                for (proposer, _), count in zip(self.proposers, counts, strict=True)
-                for candidate in proposer.propose(parents, int(count), rng)
-            ]
-            new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
-            found.update({c.smiles: c for c in new})
-            if len(found) >= n:
-                break
-        return [list(found.values())[int(i)] for i in rng.permutation(len(found))[:n]]
+        counts = rng.multinomial(n, shares / shares.sum())
+        return [
+            candidate
+            for (proposer, _), count in zip(self.proposers, counts, strict=True)
+            for candidate in proposer.propose(parents, int(count), rng)
+        ]
 
     def _tournaments(self, n: int, rng: np.random.Generator) -> list[str]:
         """Winners of `n` duels: the parents stand best first, so the smaller place wins."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from molvae.search.ask_tell import Search, sift
+from molvae.search.ask_tell import Search
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.proposals import Candidate
 
 CITATION = "Eriksson et al. 2019, arXiv:1910.01739 (TuRBO); Maus et al. 2022, arXiv:2201.11872 (LOL-BO)"
 
 log = logging.getLogger(__name__)
+
+ROUNDS = 5  # of ranking the box before fewer molecules than wanted are proposed
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,15 @@ class TurboSearch(Search):
             self.length = self.region.length
 
     def _propose(self, n: int, rng: np.random.Generator) -> list[Candidate]:
-        found: dict[str, Candidate] = {}
-        for _ in range(5):
+        return self._gathered(n, self._decoded(4 * n, rng))[:n]
+
+    def _decoded(self, n: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
+        """What `n` points of the box after another decode to, best first; and again in another draw of all."""
+        for _ in range(ROUNDS):
             order = self._ranked(rng)
-            for at in range(0, len(order), 4 * n):
-                decoded = self.space.model.decode(order[at : at + 4 * n])
-                drawn = [Candidate(s, "turbo") for s in decoded if s is not None]
-                new, _mols = sift(drawn, lambda s: s in self.values or s in found, self.accept)
-                found.update({c.smiles: c for c in new})
-                if len(found) >= n:
-                    return list(found.values())[:n]
-        return list(found.values())
+            for at in range(0, len(order), n):
+                decoded = self.space.model.decode(order[at : at + n])
+                yield [Candidate(s, "turbo") for s in decoded if s is not None]
 
     def _ranked(self, rng: np.random.Generator) -> np.ndarray[Any, Any]:
         """Sobol points of the box, (C, Z), those first that a Thompson draw likes best; prior draws without data."""

@@ -16,6 +16,7 @@ from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
 from molvae.core.runtime import fingerprint
 from molvae.data.prepare import PrepareConfig, prepare, read_report
+from molvae.data.prepared import prepared_smiles
 from molvae.data.shards import TokenShards
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit
 from molvae.tokens.tokenizer import Tokenizer
@@ -278,3 +279,14 @@ def test_nothing_left_with_a_given_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "b.smi").write_text("CCS\n")
     with pytest.raises(DataError, match="no molecule is left of 1 rows .1 unknown token"):
         run(tmp_path / "b.smi", tmp_path / "b", split=SingleSplit(), vocabulary=tmp_path / "a")
+
+
+def test_a_prepared_split_gives_its_molecules_back(tmp_path: Path) -> None:
+    write_csv(tmp_path / "in.csv", [(s, "train") for s in made_molecules(120)])
+    run(tmp_path / "in.csv", tmp_path / "out", split={"test_fraction": 0.3})  # random, as nothing else is named
+    found = {split: list(prepared_smiles(tmp_path / "out", split)) for split in ("train", "valid", "test")}
+    assert all(found[split] == molecules(tmp_path / "out", split) for split in found)
+    assert 20 < len(found["test"]) < 60
+    for wrong in (None, "tset"):
+        with pytest.raises(DataError, match=r"expected one of the prepared splits \(.*test.*\), .*--split"):
+            list(prepared_smiles(tmp_path / "out", wrong))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_model import SMALL_SPEC, small_molecules, small_tokenizer, token_batch
 
-from molvae.core.errors import CheckpointError
+from molvae.core.errors import CheckpointError, ConfigError, UnknownModelError
 from molvae.core.files import read_json, write_json
 from molvae.model.checkpoint import load_checkpoint, model_directory, save_checkpoint
 from molvae.model.vae import SequenceVAE
@@ -152,3 +152,10 @@ def test_what_is_no_directory(copy: Path, tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="cannot be read as a model"):
         load_checkpoint(copy / "model.safetensors")
+
+
+def test_a_model_is_named_not_handed_over(saved: tuple[Path, SequenceVAE]) -> None:
+    with pytest.raises(ConfigError, match="expected a model's name or directory, got SequenceVAE"):
+        model_directory(saved[1])  # type: ignore[arg-type]
+    with pytest.raises(UnknownModelError, match="one of zinc250k .*names are looked up in .*weights"):
+        model_directory("zinc251k")

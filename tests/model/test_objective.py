@@ -32,6 +32,12 @@ def test_constant() -> None:
     assert {Constant(value=0.3)(step) for step in (0, 1, 10**6)} == {0.3}
 
 
+def test_a_plain_number_is_constant() -> None:
+    assert Objective.model_validate({"beta": 0.3}) == Objective(beta=Constant(value=0.3))
+    with pytest.raises(ValidationError):
+        Objective.model_validate({"beta": -0.3})
+
+
 def test_linear() -> None:
     schedule = Linear(start=0.2, end=1.0, steps=4)
     assert [schedule(step) for step in (0, 1, 2, 4, 5, 1000)] == pytest.approx([0.2, 0.4, 0.6, 1, 1, 1])

@@ -160,6 +160,8 @@ def test_training_run_shows_its_curves(tmp_path: Path) -> None:
     page = page_of(tmp_path)
     assert Elements(page).count("svg", **{"class": "chart"}) == 2
     assert "molecules.parquet is not there" in page
+    (tmp_path / "config.resolved.toml").write_text('data = "prepared/mine"\n')
+    assert "parquet" not in page_of(tmp_path), "what a search leaves is not missed"
 
 
 @pytest.mark.parametrize("n_objectives", [2, 3, 4])
