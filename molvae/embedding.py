@@ -16,7 +16,7 @@ from molvae.chem.molecules import Charges, Fragments
 from molvae.chem.reading import OnInvalid
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.output import check_output, writing_columns
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 from molvae.core.tables import SMILES_COLUMN, Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, Points, load

@@ -16,9 +16,9 @@ from rdkit import Chem
 from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import Charges, Fragments, is_radical
 from molvae.chem.reading import OnInvalid, read_each
+from molvae.core.devices import multiplies_bfloat16, pick_device
 from molvae.core.errors import ConfigError
 from molvae.core.files import VOCABULARY
-from molvae.core.runtime import multiplies_bfloat16, pick_device
 from molvae.data.batch import TokenBatch
 from molvae.data.conditions import Conditions
 from molvae.model.checkpoint import load_checkpoint, model_directory

@@ -36,7 +36,7 @@ from molvae.chem.fingerprints import generator
 from molvae.cli.faults import run_script
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.files import write_json
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 from molvae.core.tables import read_rows
 from molvae.data.splits import scaffold
 from molvae.generation import MoleculeVAE, load

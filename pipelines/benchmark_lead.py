@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from molvae.cli.faults import run_script
+from molvae.core.devices import usable_cpus
 from molvae.core.errors import DataError
-from molvae.core.runtime import progress, usable_cpus
+from molvae.core.progress import progress
 from molvae.core.tables import column_names, read_rows
 from pipelines.rows import completed, finished, packed, unpacked
 

@@ -24,8 +24,9 @@ from typing import Any
 import pandas as pd
 
 from molvae.cli.faults import run_script
+from molvae.core.devices import usable_cpus
 from molvae.core.files import METRICS, read_json
-from molvae.core.runtime import progress, usable_cpus
+from molvae.core.progress import progress
 from molvae.oracles.guacamol import TARGETS
 from pipelines.rows import completed, finished
 

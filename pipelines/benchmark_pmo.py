@@ -29,9 +29,10 @@ from pathlib import Path
 
 from molvae.cli.faults import run_script
 from molvae.core.config import load_config, parse_config
+from molvae.core.devices import usable_cpus
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import write_text
-from molvae.core.runtime import progress, usable_cpus
+from molvae.core.progress import progress
 from pipelines.pmo.measure import MESSAGES, code_version, run_job
 from pipelines.pmo.plots import bars, curves
 from pipelines.pmo.processes import in_processes

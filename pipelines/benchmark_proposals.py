@@ -35,7 +35,7 @@ from molvae.cli.faults import run_script
 from molvae.core.config import load_config
 from molvae.core.errors import DataError
 from molvae.core.files import CONFIG
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 from molvae.search.ask_tell import sift
 from molvae.search.build import acceptance, load_model
 from molvae.search.config import OptimiseConfig

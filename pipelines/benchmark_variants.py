@@ -26,9 +26,9 @@ import pandas as pd
 
 from molvae.cli.faults import run_script
 from molvae.core.config import Spec, did_you_mean, load_config
+from molvae.core.devices import usable_cpus
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import MANIFEST, read_json, sha256_file, sha256_text
-from molvae.core.runtime import usable_cpus
 from molvae.core.tables import read_split
 from pipelines.rows import completed, markdown, packed, unpacked
 

@@ -25,7 +25,7 @@ from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.cli.faults import run_script
 from molvae.core.errors import DataError
 from molvae.core.files import atomic_path
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 from molvae.core.tables import read_rows
 from molvae.search.graph_crossover import crossover
 from molvae.search.graph_moves import mutate

@@ -368,7 +368,7 @@ def worker(
     Start as many as you like, wherever the oracle runs; kill them when you like. They go when the search is over.
     """
     from molvae.core.errors import Interrupted
-    from molvae.core.runtime import StopFlag
+    from molvae.core.stopping import StopFlag
     from molvae.workers.worker import work
 
     with StopFlag() as flag:

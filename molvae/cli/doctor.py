@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from molvae.core.devices import pick_device, usable_cpus, why_no_cuda
 from molvae.core.errors import CheckpointError
-from molvae.core.runtime import pick_device, usable_cpus, versions, why_no_cuda
+from molvae.core.manifest import versions
 
 MIN_PYTHON = (3, 11)
 LOW_DISK_GB = 2.0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from molvae.core.errors import Interrupted, MolvaeError
-from molvae.core.runtime import receive_interrupts_in_a_thread
+from molvae.core.stopping import receive_interrupts_in_a_thread
 
 INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

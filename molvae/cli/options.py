@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from molvae.core.runtime import known_device
+from molvae.core.devices import known_device
 
 SplitKind = StrEnum("SplitKind", ["random", "scaffold", "single", "column"])
 

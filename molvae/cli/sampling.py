@@ -10,7 +10,7 @@ import numpy as np
 
 from molvae.core.errors import ConfigError
 from molvae.core.output import check_output, writing
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 
 if TYPE_CHECKING:
     from molvae.generation import MoleculeVAE

@@ -7,7 +7,7 @@ from typing import Any
 
 from molvae.cli.tables import print_table
 from molvae.core.files import METRICS, read_json
-from molvae.core.runtime import clock
+from molvae.core.progress import clock
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Record
 from molvae.search.outputs import similarities_of

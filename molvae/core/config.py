@@ -15,9 +15,9 @@ from typing import Annotated, Any, TypeVar, get_args
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from molvae.core.devices import known_device
 from molvae.core.errors import ConfigError
 from molvae.core.files import UTF16_MARKS, write_text
-from molvae.core.runtime import known_device
 
 
 class Spec(BaseModel):

@@ -21,7 +21,7 @@ from typing import Any
 
 from molvae.core.errors import DownloadError
 from molvae.core.files import read_json, write_json
-from molvae.core.runtime import Progress, progress
+from molvae.core.progress import Progress, progress
 
 log = logging.getLogger("molvae")
 

@@ -16,7 +16,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,12 +26,16 @@ from pydantic import Field, field_validator, model_validator
 from molvae.chem.descriptors import DescriptorName, ElementSymbol
 from molvae.chem.molecules import Charges, Fragments, Standardiser
 from molvae.core.config import Spec, dump_config
+from molvae.core.devices import usable_cpus
 from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import CONFIG, MANIFEST, METRICS, VOCABULARY, exclusive, read_json, sha256_file, write_json
-from molvae.core.runtime import StopFlag, progress, usable_cpus, versions, write_manifest
+from molvae.core.manifest import versions, write_manifest
+from molvae.core.progress import progress
+from molvae.core.stopping import StopFlag
 from molvae.core.tables import Row, batches_of, count_rows, find_columns
 from molvae.data.assemble import Assembled, assemble
 from molvae.data.chunks import Chunk, Recipe, make_chunk
+from molvae.data.prepared import PrepareReport, read_report
 from molvae.data.shards import TokenShards, read_manifest
 from molvae.data.splits import ColumnSplit, RandomSplit, Split
 from molvae.data.workers import map_batches
@@ -105,40 +109,6 @@ class PrepareConfig(Spec):
         return (*self.properties, *self.descriptors)
 
 
-@dataclass(frozen=True)
-class PrepareReport:
-    """What came out.
-
-    Attributes:
-        output: the prepared directory.
-        n_rows: rows read.
-        splits: molecules in each split.
-        dropped: rows left out, by reason; n_rows = sum of splits + sum of dropped.
-        unknown_tokens: molecules left out because of each token that the vocabulary lacks.
-        vocabulary_size: tokens, the special ones included.
-        max_length: longest sequence allowed, the end token included.
-        seconds: wall time, over all parts of a resumed run.
-    """
-
-    output: Path
-    n_rows: int
-    splits: dict[str, int]
-    dropped: dict[str, int]
-    unknown_tokens: dict[str, int]
-    vocabulary_size: int
-    max_length: int
-    seconds: float
-
-    def __str__(self) -> str:
-        kept = sum(self.splits.values())
-        lines = [f"{self.output}: {kept:,} of {self.n_rows:,} rows kept, {self.vocabulary_size} tokens"]
-        lines += [f"  {name:<12}{n:>12,} molecules" for name, n in self.splits.items()]
-        lines += [f"  dropped {n:>16,} {reason}" for reason, n in self.dropped.items()]
-        if self.dropped:
-            lines.append(f"  every row that was left out: {self.output / 'dropped.csv'}")
-        return "\n".join(lines)
-
-
 def prepare(config: PrepareConfig) -> PrepareReport:
     """Prepare molecules for training; takes up a run that was killed, and does nothing if all is done.
 
@@ -165,19 +135,6 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         _write_results(config, settings, result, run.seconds)
         shutil.rmtree(run.directory)
     return read_report(config.output)
-
-
-def read_report(directory: str | Path) -> PrepareReport:
-    """What was reported when a directory was prepared.
-
-    Raises:
-        DataError: it is not wholly prepared.
-    """
-    manifest = read_manifest(directory)
-    names = [field.name for field in fields(PrepareReport) if field.name != "output"]
-    if missing := [name for name in names if name not in manifest]:
-        raise DataError(f"{directory}: its manifest has no {missing[0]!r}; run `molvae prepare` again")
-    return PrepareReport(Path(directory), **{name: manifest[name] for name in names})
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

@@ -1,14 +1,62 @@
-"""The molecules of a prepared directory, read back."""
+"""A prepared directory, read back: what was reported of it, and its molecules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from molvae.core.errors import DataError
 from molvae.core.files import VOCABULARY
 from molvae.data.shards import TokenShards, read_manifest
 from molvae.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What came out.
+
+    Attributes:
+        output: the prepared directory.
+        n_rows: rows read.
+        splits: molecules in each split.
+        dropped: rows left out, by reason; n_rows = sum of splits + sum of dropped.
+        unknown_tokens: molecules left out because of each token that the vocabulary lacks.
+        vocabulary_size: tokens, the special ones included.
+        max_length: longest sequence allowed, the end token included.
+        seconds: wall time, over all parts of a resumed run.
+    """
+
+    output: Path
+    n_rows: int
+    splits: dict[str, int]
+    dropped: dict[str, int]
+    unknown_tokens: dict[str, int]
+    vocabulary_size: int
+    max_length: int
+    seconds: float
+
+    def __str__(self) -> str:
+        kept = sum(self.splits.values())
+        lines = [f"{self.output}: {kept:,} of {self.n_rows:,} rows kept, {self.vocabulary_size} tokens"]
+        lines += [f"  {name:<12}{n:>12,} molecules" for name, n in self.splits.items()]
+        lines += [f"  dropped {n:>16,} {reason}" for reason, n in self.dropped.items()]
+        if self.dropped:
+            lines.append(f"  every row that was left out: {self.output / 'dropped.csv'}")
+        return "\n".join(lines)
+
+
+def read_report(directory: str | Path) -> PrepareReport:
+    """What was reported when a directory was prepared.
+
+    Raises:
+        DataError: it is not wholly prepared.
+    """
+    manifest = read_manifest(directory)
+    names = [field.name for field in fields(PrepareReport) if field.name != "output"]
+    if missing := [name for name in names if name not in manifest]:
+        raise DataError(f"{directory}: its manifest has no {missing[0]!r}; run `molvae prepare` again")
+    return PrepareReport(Path(directory), **{name: manifest[name] for name in names})
 
 
 def prepared_smiles(directory: Path, split: str | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ import torch
 
 from molvae.chem.reading import read_each
 from molvae.core.errors import DataError
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 from molvae.generation import MoleculeVAE
 from molvae.model.objective import active_units
 

@@ -10,7 +10,7 @@ import numpy as np
 from molvae.chem.molecules import parse
 from molvae.core.errors import DataError, OracleError
 from molvae.core.output import check_output, writing
-from molvae.core.runtime import progress
+from molvae.core.progress import progress
 from molvae.core.tables import SMILES_COLUMN, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.oracles.oracle import Oracle, distinct
 

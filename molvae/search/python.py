@@ -10,7 +10,9 @@ from typing import Any
 
 from molvae.core.config import Spec, parse_config
 from molvae.core.files import exclusive, sha256_text
-from molvae.core.runtime import StopFlag, fingerprint, progress
+from molvae.core.manifest import fingerprint
+from molvae.core.progress import progress
+from molvae.core.stopping import StopFlag
 from molvae.oracles import oracle as make_oracle
 from molvae.oracles.oracle import FloatArray, Oracle
 from molvae.oracles.registry import Source

@@ -12,9 +12,12 @@ from typing import Any
 import rdkit
 
 from molvae.core.config import dump_config, load_config
+from molvae.core.devices import pick_device
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import CONFIG, EVENTS, MANIFEST, REPORT, append_event, exclusive, read_events, sha256_text
-from molvae.core.runtime import StopFlag, fingerprint, pick_device, progress, warnings_in, write_manifest
+from molvae.core.manifest import fingerprint, write_manifest
+from molvae.core.progress import progress, warnings_in
+from molvae.core.stopping import StopFlag
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
 from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo

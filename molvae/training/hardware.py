@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from molvae.core.runtime import multiplies_bfloat16, pick_device
+from molvae.core.devices import multiplies_bfloat16, pick_device
 from molvae.training.config import TrainConfig
 
 

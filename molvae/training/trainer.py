@@ -20,7 +20,9 @@ from torch import distributed, nn
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import CheckpointError, ConfigError, Interrupted
 from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, VOCABULARY, append_event, exclusive, write_json
-from molvae.core.runtime import Progress, SilentProgress, StopFlag, progress, write_manifest
+from molvae.core.manifest import write_manifest
+from molvae.core.progress import Progress, SilentProgress, progress
+from molvae.core.stopping import StopFlag
 from molvae.data.batch import TokenBatch
 from molvae.data.loader import BatchLoader
 from molvae.data.shards import read_manifest

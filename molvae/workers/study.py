@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from molvae.core.errors import ConfigError
-from molvae.core.runtime import versions
+from molvae.core.manifest import versions
 from molvae.workers.crew import Task
 from molvae.workers.database import engine_options
 from molvae.workers.spec import postgresql_address

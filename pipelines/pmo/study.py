@@ -18,7 +18,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from molvae.core.config import Spec, did_you_mean, load_config
 from molvae.core.errors import ConfigError
 from molvae.core.files import sha256_file, sha256_text
-from molvae.core.runtime import fingerprint
+from molvae.core.manifest import fingerprint
 from molvae.oracles import PMO_TASKS
 from molvae.oracles.config import NamedSpec
 from molvae.search.config import OptimiseConfig

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.files import read_json
-from molvae.data.prepare import PrepareConfig, PrepareReport, prepare
+from molvae.data.prepare import PrepareConfig, prepare
+from molvae.data.prepared import PrepareReport
 from molvae.data.shards import TokenShards
 from molvae.tokens.tokenizer import Tokenizer
 

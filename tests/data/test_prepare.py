@@ -14,9 +14,9 @@ from rdkit.Chem import Crippen
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json
-from molvae.core.runtime import fingerprint
-from molvae.data.prepare import PrepareConfig, prepare, read_report
-from molvae.data.prepared import prepared_smiles
+from molvae.core.manifest import fingerprint
+from molvae.data.prepare import PrepareConfig, prepare
+from molvae.data.prepared import prepared_smiles, read_report
 from molvae.data.shards import TokenShards
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit
 from molvae.tokens.tokenizer import Tokenizer

@@ -14,7 +14,7 @@ import pytest
 
 from molvae.core.config import dump_config
 from molvae.core.errors import Interrupted
-from molvae.core.runtime import StopFlag
+from molvae.core.stopping import StopFlag
 from molvae.data.prepare import PrepareConfig
 from tests.data.molecules import another_order, made_molecules
 from tests.data.preparing import contents, run

@@ -14,7 +14,7 @@ import pytest
 
 from molvae.core.errors import DataError
 from molvae.core.files import append_event, write_json
-from molvae.core.runtime import write_manifest
+from molvae.core.manifest import write_manifest
 from molvae.report.report import write_report
 from molvae.report.rundata import best_molecules, read_run, running_best, table_rows
 

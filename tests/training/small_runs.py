@@ -11,7 +11,7 @@ import pytest
 from molvae.core.config import dump_config
 from molvae.core.errors import Interrupted
 from molvae.core.files import read_events, sha256_file
-from molvae.core.runtime import StopFlag
+from molvae.core.stopping import StopFlag
 from molvae.model.bottlenecks import GaussianSpec
 from molvae.model.objective import Constant, Objective
 from molvae.model.vae import VAESpec

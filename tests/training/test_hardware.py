@@ -9,8 +9,8 @@ import pytest
 import torch
 from small_runs import small_config
 
+from molvae.core.devices import multiplies_bfloat16
 from molvae.core.errors import DeviceError
-from molvae.core.runtime import multiplies_bfloat16
 from molvae.training.hardware import Hardware, keep_freed_memory, rank, set_up
 
 CPU = torch.device("cpu")

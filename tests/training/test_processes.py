@@ -121,15 +121,15 @@ def test_training_loads_no_chemistry(tiny_prepared: Path, tmp_path: Path) -> Non
 TOGETHER = """
 import os
 from pathlib import Path
-from molvae.core import runtime
+from molvae.core import progress
 from molvae.core.config import load_config
-from molvae.core.runtime import StopFlag
+from molvae.core.stopping import StopFlag
 from molvae.training.config import TrainConfig
 from molvae.training.hardware import leave_the_others, set_up
 from molvae.training.trainer import Run
 
 here = Path({here!r})
-runtime.LOG_INTERVAL_SECONDS = 0.0
+progress.LOG_INTERVAL_SECONDS = 0.0
 config = load_config(here / "run.toml", TrainConfig)
 run = Run(config, here / "run", False, set_up(config))
 run.to_the_end(StopFlag())

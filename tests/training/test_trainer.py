@@ -17,7 +17,7 @@ from small_runs import SPEC, StopAfter, events, small_config, stopped, weights
 from molvae.core.config import load_config
 from molvae.core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
 from molvae.core.files import exclusive, read_json
-from molvae.core.runtime import fingerprint
+from molvae.core.manifest import fingerprint
 from molvae.data.shards import TokenShards
 from molvae.model.bottlenecks import DiffusionSpec, FlowSpec, GaussianSpec, LadderSpec, MixtureSpec, VQSpec
 from molvae.model.checkpoint import load_checkpoint
