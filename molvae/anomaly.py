@@ -10,10 +10,9 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils.validation import check_is_fitted
 
 from molvae.chem.reading import read_each
+from molvae.core.arrays import Array
 from molvae.core.errors import DataError
 from molvae.estimator import MoleculeEstimator, smiles_column
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 FEWEST = 10  # reference molecules
 

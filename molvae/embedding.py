@@ -14,12 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from molvae.chem.molecules import Charges, Fragments
 from molvae.chem.reading import OnInvalid
+from molvae.core.arrays import AnyArray, Points
 from molvae.core.errors import DataError, MoleculeError
 from molvae.core.output import check_output, writing_columns
 from molvae.core.progress import progress
 from molvae.core.tables import SMILES_COLUMN, Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
 from molvae.estimator import MoleculeEstimator, smiles_column
-from molvae.generation import MoleculeVAE, Points, load
+from molvae.generation import MoleculeVAE, load
 
 ROWS_AT_ONCE = 2048
 
@@ -62,7 +63,7 @@ class MoleculeEmbedder(TransformerMixin, MoleculeEstimator):
         check_is_fitted(self, "latent_dim_")
         return self.vae.embed(smiles_column(X), self.on_invalid)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
+    def get_feature_names_out(self, input_features: Any = None) -> AnyArray:
         """z0, z1, ..."""
         check_is_fitted(self, "latent_dim_")
         return np.array([f"z{i}" for i in range(self.latent_dim_)], dtype=object)

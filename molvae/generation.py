@@ -16,13 +16,14 @@ from rdkit import Chem
 from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import Charges, Fragments, is_radical
 from molvae.chem.reading import OnInvalid, read_each
+from molvae.core.arrays import Points
 from molvae.core.devices import multiplies_bfloat16, pick_device
 from molvae.core.errors import ConfigError
 from molvae.core.files import VOCABULARY
 from molvae.data.batch import TokenBatch
 from molvae.data.conditions import Conditions
 from molvae.model.checkpoint import load_checkpoint, model_directory
-from molvae.model.interpolation import Points, spherical
+from molvae.model.interpolation import spherical
 from molvae.model.inversion import INVERSION, inverted
 from molvae.model.vae import SequenceVAE
 from molvae.tokens.rewrite import rewritten

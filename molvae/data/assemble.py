@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from molvae.core.arrays import AnyArray
 from molvae.core.errors import DataError
 from molvae.core.files import VOCABULARY, atomic_path
 from molvae.data.chunks import Chunk, Dropped
@@ -19,8 +20,6 @@ from molvae.data.deduplicate import DUPLICATE, DUPLICATE_ACROSS_SPLITS, FIRST, m
 from molvae.data.shards import ShardWriter
 from molvae.tokens.tokenizer import Tokenizer
 from molvae.tokens.vocabulary import EOS, Vocabulary
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_SPLITS = 20  # more names than that, and the column is no split column
 NO_SMILES = ("not a valid SMILES", "no SMILES in the row")  # reasons for which a wrong column is the likeliest cause
@@ -79,7 +78,7 @@ def assemble(
     splits: dict[str, int] = {}
     n_rows = 0
 
-    def keys() -> Iterator[tuple[Array, Array]]:
+    def keys() -> Iterator[tuple[AnyArray, AnyArray]]:
         nonlocal n_rows
         for chunk in chunks():
             n_rows += len(chunk) + len(chunk.dropped)
@@ -97,7 +96,7 @@ def assemble(
     return result
 
 
-def _numbered(chunk: Chunk, splits: dict[str, int]) -> Array:
+def _numbered(chunk: Chunk, splits: dict[str, int]) -> AnyArray:
     """Split numbers that mean the same in all chunks, (M,)."""
     for name in chunk.splits:
         splits.setdefault(name, len(splits))
@@ -148,7 +147,7 @@ class _Writer:
     def __exit__(self, *exc: Any) -> None:
         self._stack.__exit__(*exc)
 
-    def add(self, chunk: Chunk, marks: Array) -> None:
+    def add(self, chunk: Chunk, marks: AnyArray) -> None:
         """Write one chunk; `marks` (M,) are those of its molecules."""
         ids = np.array([self.tokenizer.vocabulary.ids.get(symbol, -1) for symbol in chunk.alphabet], dtype=np.int64)
         ids = ids[chunk.symbols]
@@ -164,7 +163,7 @@ class _Writer:
             properties = chunk.properties[here] if chunk.properties.shape[1] else None
             self.shards[name].extend(ids[np.repeat(here, lengths)], lengths[here], properties)
 
-    def _drop(self, chunk: Chunk, marks: Array, unknown: Array) -> None:
+    def _drop(self, chunk: Chunk, marks: AnyArray, unknown: AnyArray) -> None:
         dropped = list(chunk.dropped)
         starts = np.cumsum(chunk.lengths, dtype=np.int64) - chunk.lengths
         for i in np.flatnonzero((marks != FIRST) | unknown):

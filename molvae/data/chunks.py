@@ -20,13 +20,12 @@ from rdkit import Chem
 
 from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import Standardiser
+from molvae.core.arrays import AnyArray
 from molvae.core.errors import MoleculeError
 from molvae.core.files import atomic_path
 from molvae.core.tables import Row
 from molvae.data.splits import ColumnSplit, RandomSplit, ScaffoldSplit, SingleSplit, assign
 from molvae.tokens.tokenizer import to_symbols
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 HYDROGEN_FIRST = re.compile(r"\[\d*H")  # perhaps nothing but hydrogen; saves counting the atoms of all others
 
@@ -72,13 +71,13 @@ class Chunk:
         dropped: rows left out.
     """
 
-    source: Array
-    row: Array
-    key: Array
-    split: Array
-    lengths: Array
-    symbols: Array
-    properties: Array
+    source: AnyArray
+    row: AnyArray
+    key: AnyArray
+    split: AnyArray
+    lengths: AnyArray
+    symbols: AnyArray
+    properties: AnyArray
     smiles: list[str]
     splits: list[str]
     alphabet: list[str]

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from molvae.core.arrays import AnyArray
 from molvae.core.config import did_you_mean
 from molvae.core.errors import ConfigError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Conditions:
     std: tuple[float, ...]
 
     @classmethod
-    def measured(cls, names: Sequence[str], values: Array) -> Conditions:
+    def measured(cls, names: Sequence[str], values: AnyArray) -> Conditions:
         """Those of some molecules, values (N, P); a property that never changes has a deviation of 1."""
         mean, std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
         return cls(tuple(names), tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
@@ -42,12 +41,12 @@ class Conditions:
         """Plain values, for JSON."""
         return asdict(self)
 
-    def standardised(self, values: Array) -> Array:
+    def standardised(self, values: AnyArray) -> AnyArray:
         """What the model is told, (N, P) float32, of values (N, P) in their own units."""
-        scaled: Array = (np.asarray(values, dtype=np.float64) - self.mean) / self.std
+        scaled: AnyArray = (np.asarray(values, dtype=np.float64) - self.mean) / self.std
         return scaled.astype(np.float32)
 
-    def row(self, values: Mapping[str, float]) -> Array:
+    def row(self, values: Mapping[str, float]) -> AnyArray:
         """Values by name as a row (P,).
 
         Raises:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from molvae.core.arrays import AnyArray
 
 ENTRY = np.dtype([("key", "<u8", 2), ("position", "<i8"), ("split", "<u2")])
 ENTRIES_PER_PARTITION = 100_000  # about 15 MB while it is sorted
 FIRST, DUPLICATE, DUPLICATE_ACROSS_SPLITS = 0, 1, 2
 
 
-def mark_duplicates(parts: Iterable[tuple[Array, Array]], at_most: int, directory: Path) -> Path:
+def mark_duplicates(parts: Iterable[tuple[AnyArray, AnyArray]], at_most: int, directory: Path) -> Path:
     """Write a file of one byte for each molecule: FIRST, DUPLICATE or DUPLICATE_ACROSS_SPLITS.
 
     Args:
@@ -45,7 +44,7 @@ def mark_duplicates(parts: Iterable[tuple[Array, Array]], at_most: int, director
     return marks
 
 
-def _deal(keys: Array, splits: Array, position: int, partitions: list[Path]) -> int:
+def _deal(keys: AnyArray, splits: AnyArray, position: int, partitions: list[Path]) -> int:
     entries = np.empty(len(keys), dtype=ENTRY)
     entries["key"], entries["split"] = keys, splits
     entries["position"] = np.arange(position, position + len(keys))
@@ -58,7 +57,7 @@ def _deal(keys: Array, splits: Array, position: int, partitions: list[Path]) -> 
     return len(keys)
 
 
-def _mark(entries: Array, handle: io.FileIO) -> None:
+def _mark(entries: AnyArray, handle: io.FileIO) -> None:
     entries = entries[np.lexsort((entries["position"], entries["key"][:, 1], entries["key"][:, 0]))]
     repeats = np.zeros(len(entries), dtype=bool)
     repeats[1:] = np.all(entries["key"][1:] == entries["key"][:-1], axis=1)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from molvae.core.arrays import AnyArray
 from molvae.core.errors import ConfigError
 from molvae.data.batch import TokenBatch
-from molvae.data.shards import Array, TokenShards
+from molvae.data.shards import TokenShards
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class BatchLoader:
         """Batches per epoch and rank."""
         return len(self.shards) // (self.batch_size * self.world_size)
 
-    def order(self, epoch: int) -> Array:
+    def order(self, epoch: int) -> AnyArray:
         """Molecule indices of every batch of this rank in an epoch, (n_batches, batch_size)."""
         rng = np.random.default_rng([self.seed, epoch])
         n_used = len(self) * self.world_size * self.batch_size
@@ -70,7 +71,7 @@ class BatchLoader:
         for indices in self.order(epoch)[first:]:
             yield self.collate(indices)
 
-    def collate(self, indices: Array) -> TokenBatch:
+    def collate(self, indices: AnyArray) -> TokenBatch:
         """The batch of some molecules."""
         tokens = torch.from_numpy(self.shards.padded(indices))
         lengths = torch.from_numpy(self.shards.lengths_of(indices).astype(np.int64))

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from molvae.core.arrays import AnyArray
 from molvae.core.errors import DataError
 from molvae.core.files import MANIFEST, atomic_path, read_json
 from molvae.data.conditions import Conditions
 from molvae.tokens.vocabulary import EOS
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class ShardWriter:
@@ -60,11 +59,11 @@ class ShardWriter:
             raise
         return self
 
-    def append(self, ids: Array, properties: Array | None = None) -> None:
+    def append(self, ids: AnyArray, properties: AnyArray | None = None) -> None:
         """Add one molecule: ids (T,), the last of them EOS, and its properties (P,) if there are any."""
         self.extend(ids, [len(ids)], None if properties is None else np.asarray(properties)[None])
 
-    def extend(self, ids: Array, lengths: Sequence[int] | Array, properties: Array | None = None) -> None:
+    def extend(self, ids: AnyArray, lengths: Sequence[int] | AnyArray, properties: AnyArray | None = None) -> None:
         """Add many molecules at once.
 
         Args:
@@ -111,7 +110,7 @@ class _GrowingArray:
             raise
         return self
 
-    def append(self, values: Array) -> None:
+    def append(self, values: AnyArray) -> None:
         self._handle.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
         self.n_rows += len(values)
 
@@ -136,9 +135,9 @@ class TokenShards:
         conditions: the scale on which a model is told the properties; None tells it nothing.
     """
 
-    tokens: Array
-    offsets: Array
-    properties: Array | None = None
+    tokens: AnyArray
+    offsets: AnyArray
+    properties: AnyArray | None = None
     conditions: Conditions | None = None
 
     @classmethod
@@ -175,25 +174,25 @@ class TokenShards:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> Array:
+    def lengths(self) -> AnyArray:
         """(N,) ids per molecule, the end token included."""
         return np.diff(self.offsets)
 
-    def lengths_of(self, indices: Array) -> Array:
+    def lengths_of(self, indices: AnyArray) -> AnyArray:
         """(B,) ids of some molecules; costs nothing for the others."""
         return self.offsets[indices + 1] - self.offsets[indices]
 
-    def told(self, indices: Array) -> Array | None:
+    def told(self, indices: AnyArray) -> AnyArray | None:
         """What a model is told of some molecules, (B, P) float32."""
         if self.properties is None or self.conditions is None:
             return None
         return self.conditions.standardised(self.properties[indices])
 
-    def __getitem__(self, index: int) -> Array:
+    def __getitem__(self, index: int) -> AnyArray:
         """Ids of one molecule, (T,)."""
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
-    def padded(self, indices: Iterable[int]) -> Array:
+    def padded(self, indices: Iterable[int]) -> AnyArray:
         """Ids of several molecules, (B, T) int64, padded with 0."""
         rows = [self[i] for i in indices]
         out = np.zeros((len(rows), max((len(r) for r in rows), default=0)), dtype=np.int64)

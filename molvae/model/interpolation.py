@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-Points = np.ndarray[Any, np.dtype[np.float32]]
+from molvae.core.arrays import Points
 
 
 def spherical(a: Points, b: Points, shares: np.ndarray[Any, np.dtype[np.float64]]) -> Points:

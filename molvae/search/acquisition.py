@@ -17,14 +17,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.special import erfcx, log1p, log_ndtr
 
+from molvae.core.arrays import Array
 from molvae.search.surrogate import Posterior
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Scorer = Callable[[Posterior], Array]
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)

@@ -17,6 +17,7 @@ import numpy as np
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical, has_radicals, parse
+from molvae.core.arrays import Array
 from molvae.core.errors import DataError
 from molvae.search.proposals import Candidate
 
@@ -172,10 +173,10 @@ class Search(ABC):
         return list(found.values())
 
     @abstractmethod
-    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+    def _observe(self, smiles: list[str], values: Array) -> None:
         """Take in scores (N,) or rows (N, K), NaN for failed ones."""
 
-    def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
+    def _learn(self, smiles: list[str], values: Array, errors: Array) -> None:
         """Take in measured scores (N,) and their error variances (N,), which most methods have no use for."""
         self._observe(smiles, values)
 

@@ -10,6 +10,7 @@ import numpy as np
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
+from molvae.core.arrays import Array
 from molvae.search.ask_tell import Search, sift
 from molvae.search.latent import LatentModel
 from molvae.search.proposals import Candidate
@@ -39,7 +40,7 @@ class PriorSearch(Search):
         decoded = self.model.decode(self.model.prior(n, rng), temperature=self.temperature, rng=rng)
         return [Candidate(s, "prior_draw") for s in decoded if s is not None]
 
-    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+    def _observe(self, smiles: list[str], values: Array) -> None:
         """Nothing is learnt."""
 
 
@@ -102,7 +103,7 @@ class OptunaSearch(Search):
                 found[mine[0].smiles] = mine[0]
         return list(found.values())
 
-    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+    def _observe(self, smiles: list[str], values: Array) -> None:
         for s, value in zip(smiles, values, strict=True):
             trial = self._open.pop(s, None)
             if trial is not None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from rdkit import Chem
 from scipy import sparse
 
 from molvae.chem.molecules import parse
+from molvae.core.arrays import AnyArray, Array
 from molvae.search.acquisition import Acquisition, Scorer, UpperConfidenceBound
 from molvae.search.ask_tell import Search, sift
 from molvae.search.diversity import Spread
@@ -27,8 +27,6 @@ from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import OutcomesGP
 from molvae.search.proposals import Candidate, Parents, Proposer
 from molvae.search.surrogate import Posterior, TanimotoGP, Weighting, joined
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _NOTHING = sparse.csr_matrix((0, 0))
 WORTHWHILE = 40  # proposals made at once
@@ -107,20 +105,18 @@ class BayesianSearch(Search):
         self.surrogate = plain if surrogate is None else surrogate  # an empty one is falsy
         self.goal = goal or Maximum()
         self.inner = inner or InnerSearch()
-        self._columns: dict[str, np.ndarray[Any, Any]] = {}  # of the ones in a scored molecule's fingerprint
+        self._columns: dict[str, AnyArray] = {}  # of the ones in a scored molecule's fingerprint
         self._known: list[str] = []  # what the surrogate has observed, in its order
         self._reserve: tuple[dict[str, int], sparse.csr_matrix, tuple[float, ...]] = ({}, _NOTHING, ())
 
-    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+    def _observe(self, smiles: list[str], values: Array) -> None:
         self._take_in(smiles, values)
 
-    def _learn(self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> None:
+    def _learn(self, smiles: list[str], values: Array, errors: Array) -> None:
         self._take_in(smiles, values, errors)
 
-    def _take_in(
-        self, smiles: list[str], values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any] | None = None
-    ) -> None:
-        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    def _take_in(self, smiles: list[str], values: Array, errors: Array | None = None) -> None:
+        finite = [np.isfinite(value).all() for value in values]
         mols = {i: mol for i, s in enumerate(smiles) if (mol := parse(s)) is not None and finite[i]}
         keep = list(mols)
         if keep:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from molvae.core.arrays import Array
 from molvae.search.ask_tell import Search
 from molvae.search.pareto import front_mask
 from molvae.search.proposals import Candidate, Parents, Proposer
@@ -18,8 +19,6 @@ from molvae.search.proposals import Candidate, Parents, Proposer
 CITATION = "Deb et al. 2002, doi:10.1109/4235.996017 (NSGA-II)"
 
 ROUNDS = 20  # of breeding before giving up on finding new molecules
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class EvolutionSearch(Search):
@@ -36,7 +35,7 @@ class EvolutionSearch(Search):
         self.proposers, self.population = proposers, population
         self._parents: list[str] = []
 
-    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+    def _observe(self, smiles: list[str], values: Array) -> None:
         pool = [s for s in dict.fromkeys([*self._parents, *smiles]) if np.isfinite(self.values[s]).all()]
         if pool:
             order = survivors(np.array([np.atleast_1d(self.values[s]) for s in pool]), self.population)

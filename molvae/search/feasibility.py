@@ -15,16 +15,14 @@ arXiv:2310.20708, section 3.2). As long as nothing feasible is known, it is all 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy.special import log1p, log_ndtr
 
+from molvae.core.arrays import Array
 from molvae.search.acquisition import Acquisition, Scorer
 from molvae.search.outcomes import Outcomes, OutcomesPosterior
 from molvae.search.surrogate import Posterior
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 CITATION = "Gardner et al. 2014, ICML, Bayesian optimization with inequality constraints (probability of feasibility)"
 

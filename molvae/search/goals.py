@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from molvae.core.arrays import Array
 from molvae.search.outcomes import Outcomes
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Goal(ABC):

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from heapq import nlargest
 
-from molvae.search.goals import Array, Maximum
+from molvae.core.arrays import Array
+from molvae.search.goals import Maximum
 
 TEN = 10  # of the best are watched, as many as the area under the curve of PMO averages
 

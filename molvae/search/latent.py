@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from molvae.core.arrays import Points
 from molvae.search.proposals import Candidate, Parents, Proposer
-
-Points = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class LatentModel(Protocol):

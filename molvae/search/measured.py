@@ -22,6 +22,7 @@ import pandas as pd
 from pydantic import Field
 
 from molvae.chem.molecules import canonical
+from molvae.core.arrays import Array
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import atomic_path, sha256_file
@@ -30,7 +31,6 @@ from molvae.search.start import SEVERAL_FRAGMENTS
 
 log = logging.getLogger(__name__)
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 SHOWN = 5  # rejected rows that a warning quotes
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molvae.core.arrays import Array
 from molvae.search.acquisition import Acquisition, Scorer
 from molvae.search.outcomes import Outcomes, OutcomesPosterior
 from molvae.search.pareto import infer_reference
@@ -26,8 +27,6 @@ from molvae.search.surrogate import Posterior, joined
 
 if TYPE_CHECKING:
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 PAREGO = (
     "Knowles 2006, doi:10.1109/TEVC.2005.851274 (ParEGO); Paria et al. 2019, arXiv:1805.12168 (random scalarisation)"

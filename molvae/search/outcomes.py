@@ -27,10 +27,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from molvae.core.arrays import Array
 from molvae.core.errors import ConfigError
 from molvae.search.surrogate import LARGEST_SCORE, Posterior, Scaling, TanimotoGP, Weighting, units
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 UNKNOWN = 1.0  # amount by which a constraint counts as broken where its outcome could not be had
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from molvae.core.arrays import Array
 
 
 def front_mask(objectives: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:

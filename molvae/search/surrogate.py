@@ -28,17 +28,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 
+from molvae.core.arrays import Array
 from molvae.core.errors import MolvaeError
 
 CITATION = "Tripp & Hernandez-Lobato 2024, arXiv:2406.07709 (Tanimoto Gaussian process with fixed hyper-parameters)"
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Scaling = Literal["none", "range", "standard"]
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from molvae.core.arrays import Array, Points
 from molvae.search.ask_tell import Search
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.proposals import Candidate
@@ -70,7 +71,7 @@ class TurboSearch(Search):
         self._z = np.zeros((0, model.latent_dim))
         self._y = np.zeros(0)
 
-    def _observe(self, smiles: list[str], values: np.ndarray[Any, Any]) -> None:
+    def _observe(self, smiles: list[str], values: Array) -> None:
         mean, _ = self.space.posterior(smiles)
         keep = np.isfinite(values) & np.isfinite(mean).all(axis=1)
         self._z, self._y = np.vstack([self._z, mean[keep]]), np.concatenate([self._y, values[keep]])
@@ -98,7 +99,7 @@ class TurboSearch(Search):
                 decoded = self.space.model.decode(order[at : at + n])
                 yield [Candidate(s, "turbo") for s in decoded if s is not None]
 
-    def _ranked(self, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    def _ranked(self, rng: np.random.Generator) -> Points:
         """Sobol points of the box, (C, Z), those first that a Thompson draw likes best; prior draws without data."""
         dim = self.space.dim
         if len(self._y) < 2:
@@ -113,15 +114,13 @@ class TurboSearch(Search):
         return points[np.argsort(-draw, kind="stable")].astype(np.float32)
 
 
-def _sobol(n: int, dim: int, seed: int) -> np.ndarray[Any, Any]:
+def _sobol(n: int, dim: int, seed: int) -> Array:
     from torch.quasirandom import SobolEngine
 
     return SobolEngine(dim, scramble=True, seed=seed).draw(n).double().numpy()
 
 
-def _thompson(
-    z: np.ndarray[Any, Any], y: np.ndarray[Any, Any], points: np.ndarray[Any, Any], seed: int
-) -> np.ndarray[Any, Any]:
+def _thompson(z: Array, y: Array, points: Array, seed: int) -> Array:
     """Scores of `points` (C, Z) in one draw from a process fitted to z (N, Z), y (N,), standardised; (C,)."""
     import torch
     from botorch.fit import fit_gpytorch_mll

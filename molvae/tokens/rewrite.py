@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from molvae.core.arrays import AnyArray
 from molvae.tokens.vocabulary import BOS, EOS, PAD
 
 
-def rewritten(ids: Sequence[int], chances: np.ndarray[Any, Any], edits: int, rng: np.random.Generator) -> list[int]:
+def rewritten(ids: Sequence[int], chances: AnyArray, edits: int, rng: np.random.Generator) -> list[int]:
     """Ids that end with EOS, with 1 to `edits` of them replaced, inserted or left out.
 
     Args:
