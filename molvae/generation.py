@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from rdkit import Chem
+from torch.nn.utils.rnn import pad_sequence
 
 from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import Charges, Fragments, is_radical
@@ -391,10 +392,9 @@ class MoleculeVAE:
         for start in range(0, len(rows), chunk):
             chosen = rows[start : start + chunk]
             ids = [torch.from_numpy(encoded[i]) for i in chosen]
-            tokens = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
-            lengths = torch.tensor([len(i) for i in ids])
-            told = None if own is None else own[chosen]
-            yield chosen, TokenBatch(tokens, lengths, told).to(self.network.device)
+            tokens, lengths = pad_sequence(ids, batch_first=True), torch.tensor([len(i) for i in ids])
+            batch = TokenBatch(tokens, lengths, None if own is None else own[chosen])
+            yield chosen, batch.to(self.network.device)
 
     def _generator(self, rng: Randomness) -> torch.Generator:
         seed = int(np.random.default_rng(rng).integers(2**63))
