@@ -397,5 +397,4 @@ class MoleculeVAE:
             yield chosen, batch.to(self.network.device)
 
     def _generator(self, rng: Randomness) -> torch.Generator:
-        seed = int(np.random.default_rng(rng).integers(2**63))
-        return torch.Generator(self.network.device).manual_seed(seed)
+        return torch.Generator(self.network.device).manual_seed(int(np.random.default_rng(rng).integers(2**63)))
