@@ -19,7 +19,8 @@ from molvae.cli.faults import run_script
 from molvae.core.files import write_json
 from molvae.oracles import oracle
 from molvae.search import SearchResult, optimise
-from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.bayesian import InnerSpec
+from molvae.search.methods import BayesianSpec
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 from molvae.search.start import StartSpec, start_molecules
 

@@ -18,7 +18,8 @@ from molvae.model.bottlenecks import (
     VQSpec,
 )
 from molvae.search import optimise
-from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.bayesian import InnerSpec
+from molvae.search.methods import BayesianSpec
 from molvae.search.specs import DecoderEditsSpec, InterpolationSpec, PerturbationSpec, PriorDrawSpec
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
+from pydantic import Field
 from rdkit import Chem
 from scipy import sparse
 
 from molvae.chem.molecules import parse
 from molvae.core.arrays import AnyArray, Array
+from molvae.core.config import Spec
 from molvae.search.acquisition import Acquisition, Scorer, UpperConfidenceBound
 from molvae.search.ask_tell import Search, sift
 from molvae.search.diversity import Spread
@@ -32,31 +34,26 @@ _NOTHING = sparse.csr_matrix((0, 0))
 WORTHWHILE = 40  # proposals made at once
 
 
-@dataclass(frozen=True)
-class InnerSearch:
-    """How much is tried for each batch, without calling the oracle.
+class InnerSpec(Spec):
+    """How much is tried for each batch, without calling the oracle."""
 
-    Attributes:
-        generations: rounds of proposing.
-        candidates: proposals in each round, for each molecule of the batch.
-        most: proposals in each round, at most.
-        parents: how many of the best are parents.
-        rank_offset: how evenly parents are drawn, see `Parents`.
-        reserve: how many of the best candidates that were not picked are kept for the next batch, so that the inner
-            search goes on where it stopped.
-        immigrants: molecules of the library, where there is one, that join in each batch.
-        memory: how many observed molecules the surrogate knows, at most: the best, and the latest of the others. Time
-            grows with its square.
-    """
-
-    generations: int = 4
-    candidates: int = 20
-    most: int = 1000
-    parents: int = 100
-    rank_offset: float = 0.05
-    reserve: int = 100
-    immigrants: int = 200
-    memory: int = 2000
+    generations: int = Field(4, ge=1, description="rounds of proposing")
+    candidates: int = Field(20, ge=1, description="proposals a generation for each molecule of a batch")
+    most: int = Field(1000, ge=1, description="proposals a generation, at most, however large the batch")
+    parents: int = Field(100, ge=1, description="how many of the best are parents")
+    rank_offset: float = Field(0.05, gt=0, description="how evenly parents are drawn, see `Parents`")
+    reserve: int = Field(
+        100,
+        ge=0,
+        description="unpicked candidates kept for the next batch, so that the inner search goes on where it stopped",
+    )
+    immigrants: int = Field(200, ge=0, description="molecules of search.library that join in each batch")
+    memory: int = Field(
+        2000,
+        ge=2,
+        description="observed molecules that the surrogate knows, at most: the best, and the latest; time grows with "
+        "its square",
+    )
 
 
 class BayesianSearch(Search):
@@ -74,7 +71,7 @@ class BayesianSearch(Search):
     Attributes:
         neighbours: molecules that are candidates beside what the proposers make, where nothing is left of a batch
             before: in the first one, and where an island begins.
-        library: molecules that no oracle has scored, of which some join each batch; see `InnerSearch`. They cost calls
+        library: molecules that no oracle has scored, of which some join each batch; see `InnerSpec`. They cost calls
             only when they are picked, and keep the parents from becoming one family.
         min_distance: least distance within a batch, and to molecules that are being scored (see `diversity`); a batch
             may then be smaller than asked for.
@@ -92,7 +89,7 @@ class BayesianSearch(Search):
         surrogate: TanimotoGP | OutcomesGP | None = None,
         goal: Goal | None = None,
         fingerprint: CountFingerprint | None = None,
-        inner: InnerSearch | None = None,
+        inner: InnerSpec | None = None,
         seed: int = 0,
         start: Sequence[str] = (),
         accept: Callable[[Chem.Mol], bool] = lambda mol: True,
@@ -104,7 +101,7 @@ class BayesianSearch(Search):
         plain = TanimotoGP(weighting=Weighting(self.fingerprint.ends, self.fingerprint.weights()))
         self.surrogate = plain if surrogate is None else surrogate  # an empty one is falsy
         self.goal = goal or Maximum()
-        self.inner = inner or InnerSearch()
+        self.inner = inner or InnerSpec()
         self._columns: dict[str, AnyArray] = {}  # of the ones in a scored molecule's fingerprint
         self._known: list[str] = []  # what the surrogate has observed, in its order
         self._reserve: tuple[dict[str, int], sparse.csr_matrix, tuple[float, ...]] = ({}, _NOTHING, ())

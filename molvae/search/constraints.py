@@ -81,8 +81,14 @@ class SimilaritySpec(LeadConstraint):
     counts: bool = Field(True, description="compare counts; false: presence only, as with bit fingerprints")
     folded: bool = Field(False, description="with counts = false: presence in 2,048 bits")
 
+    def model_post_init(self, _: object) -> None:
+        self._around(self.targets or ("C",))  # those of the search's start come later
+
     def build(self) -> SimilarityFilter:
-        return SimilarityFilter(self.targets, self.low, self.high, self.fingerprint, self.counts, self.folded)
+        return self._around(self.targets)
+
+    def _around(self, targets: tuple[str, ...]) -> SimilarityFilter:
+        return SimilarityFilter(targets, self.low, self.high, self.fingerprint, self.counts, self.folded)
 
 
 class OracleConstraintSpec(ToldSpec):

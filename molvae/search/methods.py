@@ -12,7 +12,7 @@ from rdkit import Chem
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
 from molvae.search.ask_tell import Search, distinct
-from molvae.search.bayesian import BayesianSearch, InnerSearch
+from molvae.search.bayesian import BayesianSearch, InnerSpec
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
 from molvae.search.goals import Goal, Maximum, ParetoFront
 from molvae.search.islands import Islands
@@ -91,19 +91,6 @@ class SurrogateSpec(Spec):
         return Weighting(self.fingerprint.ends, self.fingerprint.weights(self.descriptors))
 
 
-class InnerSpec(Spec):
-    """The inner search, free of oracle calls; see `InnerSearch`."""
-
-    generations: int = Field(4, ge=1)
-    candidates: int = Field(20, ge=1, description="proposals a generation for each molecule of a batch")
-    most: int = Field(1000, ge=1, description="proposals a generation, at most, however large the batch")
-    parents: int = Field(100, ge=1)
-    rank_offset: float = Field(0.05, gt=0)
-    reserve: int = Field(100, ge=0, description="unpicked candidates kept for the next batch")
-    immigrants: int = Field(200, ge=0, description="molecules of search.library that join in each batch")
-    memory: int = Field(2000, ge=2, description="observed molecules that the surrogate knows, at most")
-
-
 DEFAULT_PROPOSERS: tuple[Any, ...] = (  # roughly by what each is worth, see `pipelines/benchmark_proposals.py`
     GraphMutationSpec(share=0.6),
     GraphCrossoverSpec(share=0.25),
@@ -152,7 +139,7 @@ class BayesianSpec(Spec):
             surrogate=TanimotoGP(*how) if outcomes.plain else OutcomesGP(outcomes, *how),
             goal=self._goal(setting),
             fingerprint=s.fingerprint,
-            inner=InnerSearch(**self.inner.model_dump()),
+            inner=self.inner,
             **setting.common,
         )
 

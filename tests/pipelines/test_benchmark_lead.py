@@ -15,8 +15,9 @@ from molvae.chem.molecules import canonical
 from molvae.core.config import dump_config
 from molvae.core.errors import DataError
 from molvae.oracles.config import NamedSpec
+from molvae.search.bayesian import InnerSpec
 from molvae.search.config import OptimiseConfig, SearchSpec
-from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.methods import BayesianSpec
 from molvae.search.specs import GraphMutationSpec
 from pipelines.benchmark_lead import Job, Row, main, published, read_leads, run_job, summary
 from pipelines.rows import finished

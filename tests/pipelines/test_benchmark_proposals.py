@@ -11,11 +11,12 @@ from rdkit.Chem import QED
 
 from molvae.core.errors import DataError
 from molvae.oracles.config import NamedSpec
+from molvae.search.bayesian import InnerSpec
 from molvae.search.build import load_model
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.graph_moves import MOVES
 from molvae.search.latent import LatentSpace
-from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.methods import BayesianSpec
 from molvae.search.proposals import Parents
 from molvae.search.run import run
 from molvae.search.specs import GraphMutationSpec

@@ -11,8 +11,9 @@ import numpy as np
 from molvae.chem.molecules import canonical
 from molvae.core.config import parse_config
 from molvae.oracles.oracle import Oracle
+from molvae.search.bayesian import InnerSpec
 from molvae.search.config import OptimiseConfig
-from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.methods import BayesianSpec
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
 MOLECULES = [

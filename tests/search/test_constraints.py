@@ -18,6 +18,8 @@ from molvae.search.config import SearchSpec
         ({"kind": "window", "name": "mw", "low": 5.0, "high": 1.0}, "a window on mw has low 5 above high 1"),
         ({"kind": "window", "name": "mw"}, "a window on mw needs low, high or both"),
         ({"kind": "window", "name": "logq", "low": 1.0}, "'logq'"),
+        ({"kind": "similarity", "low": 0.6, "high": 0.4}, "expected 0 <= low <= high <= 1 for a similarity"),
+        ({"kind": "similarity", "target": "C(C"}, "expected the SMILES of a molecule to be similar to, got 'C(C'"),
         ({"kind": "alerts", "catalogues": ["PAIN"]}, "unknown filter catalogue 'PAIN'; did you mean 'PAINS'?"),
         ({"kind": "substructures", "forbidden": ["[C"]}, "expected a SMARTS pattern, got '[C'"),
         ({"kind": "oracle", "name": "x", "component": "a", "low": 2.0, "high": 1.0}, "a window has low 2 above high 1"),

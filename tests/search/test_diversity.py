@@ -17,12 +17,13 @@ from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError
 from molvae.oracles import oracle as make_oracle
 from molvae.search import optimise
+from molvae.search.bayesian import InnerSpec
 from molvae.search.build import build_search
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import NONE
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
-from molvae.search.methods import BayesianSpec, InnerSpec, PriorSpec
+from molvae.search.methods import BayesianSpec, PriorSpec
 from molvae.search.result import Reason, SearchResult
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec

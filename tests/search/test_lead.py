@@ -15,11 +15,12 @@ from molvae.chem.filters import SimilarityFilter
 from molvae.chem.molecules import canonical
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError
+from molvae.search.bayesian import InnerSpec
 from molvae.search.build import build_search
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import NONE, SimilaritySpec
 from molvae.search.lead import ScaffoldSpec, neighbourhood
-from molvae.search.methods import BayesianSpec, InnerSpec
+from molvae.search.methods import BayesianSpec
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 

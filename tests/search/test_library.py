@@ -12,11 +12,11 @@ from search_molecules import MOLECULES
 from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.generation import MoleculeVAE
-from molvae.search.bayesian import BayesianSearch
+from molvae.search.bayesian import BayesianSearch, InnerSpec
 from molvae.search.config import OptimiseConfig
 from molvae.search.features import CountFingerprint
 from molvae.search.library import Library, LibrarySpec
-from molvae.search.methods import BayesianSpec, InnerSpec, Setting
+from molvae.search.methods import BayesianSpec, Setting
 from molvae.search.run import run
 from molvae.search.specs import GraphMutationSpec, UCBSpec
 

@@ -21,9 +21,10 @@ from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import read_json, sha256_file
 from molvae.oracles.oracle import Oracle
 from molvae.search import optimise, propose
+from molvae.search.bayesian import InnerSpec
 from molvae.search.config import OptimiseConfig
 from molvae.search.measured import DataSpec, measurements, read_measurements
-from molvae.search.methods import BayesianSpec, InnerSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
+from molvae.search.methods import BayesianSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 

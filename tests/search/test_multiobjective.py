@@ -26,6 +26,7 @@ from molvae.core.files import read_json
 from molvae.oracles import Oracle, Stacked, oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
+from molvae.search.bayesian import InnerSpec
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import Constraints
 from molvae.search.evolution import crowding_distance, survivors
@@ -34,7 +35,7 @@ from molvae.search.features import CountFingerprint
 from molvae.search.joint_model import JointModel
 from molvae.search.ledger import STUDY, Ledger
 from molvae.search.loop import run_search
-from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, Setting, TurboSpec
+from molvae.search.methods import BayesianSpec, EvolutionSpec, OptunaSpec, Setting, TurboSpec
 from molvae.search.multiobjective import Chebyshev, HypervolumeImprovement, furthest_apart
 from molvae.search.outcomes import Outcomes, OutcomesGP, Window
 from molvae.search.pareto import front_mask

@@ -17,9 +17,9 @@ from molvae.chem.molecules import canonical
 from molvae.core.errors import ConfigError, DataError
 from molvae.search import structural
 from molvae.search.ask_tell import Search
-from molvae.search.bayesian import BayesianSearch, InnerSearch
+from molvae.search.bayesian import BayesianSearch, InnerSpec
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
-from molvae.search.methods import BayesianSpec, EvolutionSpec, InnerSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
+from molvae.search.methods import BayesianSpec, EvolutionSpec, OptunaSpec, PriorSpec, Setting, TurboSpec
 from molvae.search.proposals import Candidate, Parents, Proposer
 from molvae.search.specs import (
     DecoderEditsSpec,
@@ -136,7 +136,7 @@ class Counting(Proposer):
 @pytest.mark.parametrize(("batch", "tried"), [(1, 2 * 8), (2, 2 * 16), (3, 2 * 20), (50, 2 * 20)])
 def test_proposals_grow_with_the_batch_up_to_the_most(batch: int, tried: int) -> None:
     proposer = Counting()
-    search = BayesianSearch([(proposer, 1.0)], inner=InnerSearch(generations=2, candidates=8, most=20))
+    search = BayesianSearch([(proposer, 1.0)], inner=InnerSpec(generations=2, candidates=8, most=20))
     search.tell(MOLECULES[:3], [1.0, 2.0, 3.0])
     assert search.ask(batch) == []
     assert sum(proposer.asked) == tried
@@ -146,7 +146,7 @@ def test_proposals_grow_with_the_batch_up_to_the_most(batch: int, tried: int) ->
 def test_a_few_proposals_at_once_are_put_off_where_others_come_anyway(alone: bool) -> None:
     few, others, batches = Counting(at_once=True), Counting(), 150
     proposers = [(few, 1.0)] if alone else [(few, 0.25), (others, 0.75)]
-    search = BayesianSearch(proposers, inner=InnerSearch(generations=2, candidates=16))
+    search = BayesianSearch(proposers, inner=InnerSpec(generations=2, candidates=16))
     for n in range(batches):
         search.tell(["C" * (n + 1)], [float(n)])
         search.ask(1)
