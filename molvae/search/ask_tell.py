@@ -21,8 +21,8 @@ from molvae.core.arrays import Array
 from molvae.core.errors import DataError
 from molvae.search.proposals import Candidate
 
-START_STREAM = 2**32 - 1  # a random stream of its own, beside those of the batches
-PENDING_STREAM = 1  # not 0: numpy takes [seed, n, 0] for [seed, n]
+START_STREAM, LIBRARY_STREAM, LEAD_STREAM = (2**32 - n for n in (1, 2, 3))  # random streams beside those of the batches
+PENDING_STREAM = 1  # within that of a batch; not 0: numpy takes [seed, n, 0] for [seed, n]
 
 
 class Search(ABC):

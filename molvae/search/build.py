@@ -10,12 +10,12 @@ from rdkit import Chem
 
 from molvae.chem.descriptors import sa_score
 from molvae.core.errors import ConfigError
-from molvae.search.ask_tell import Search
+from molvae.search.ask_tell import LEAD_STREAM, Search
 from molvae.search.bayesian import BayesianSearch
 from molvae.search.config import SearchSpec
 from molvae.search.constraints import Constraints
 from molvae.search.latent import LatentModel
-from molvae.search.lead import LEAD_STREAM, neighbourhood
+from molvae.search.lead import neighbourhood
 from molvae.search.library import Library
 from molvae.search.measured import Measurements
 from molvae.search.methods import MethodSpec, OptunaSpec, Setting

@@ -15,7 +15,6 @@ from molvae.core.config import Spec
 from molvae.model.inversion import INVERSION
 from molvae.search.latent import LatentModel, LatentSpace, Perturbation
 
-LEAD_STREAM = 2**32 - 3  # a random stream of its own, beside those of the batches
 ROUNDS = 10  # of sampling before fewer neighbours than wanted are taken
 WIDTH = (0.3, 3.0)  # of the steps, in standard deviations of the lead's posterior
 

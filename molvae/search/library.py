@@ -11,14 +11,12 @@ from rdkit import Chem
 from scipy import sparse
 
 from molvae.core.config import Spec
-from molvae.search.ask_tell import sift
+from molvae.search.ask_tell import LIBRARY_STREAM, sift
 from molvae.search.features import CountFingerprint
 from molvae.search.latent import LatentModel
 from molvae.search.plausible import plausible_samples
 from molvae.search.proposals import Candidate
 from molvae.search.start import drawn_from_file
-
-LIBRARY_STREAM = 2**32 - 2  # a random stream of its own, beside those of the batches
 
 
 class LibrarySpec(Spec):
