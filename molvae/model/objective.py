@@ -112,8 +112,8 @@ class LatentDiagnosis(NamedTuple):
     Attributes:
         active_units: see `active_units`.
         rate: mean KL by group, (G,) nats.
-        mutual_information: estimate of I(x; z) = R - KL(q(z) || p(z)) in nats (Hoffman and Johnson 2016); None where
-            q(z|x) is no Gaussian.
+        mutual_information: estimate of I(x; z) = R - KL(q(z) || p(z)) in nats (Hoffman and Johnson 2016), which cannot
+            exceed log N: near that it says "so much, or more"; None where q(z|x) is no Gaussian.
     """
 
     active_units: int
