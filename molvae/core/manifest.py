@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molvae.core.addresses import without_password
+from molvae.core.addresses import masked
 from molvae.core.devices import usable_cpus
 from molvae.core.errors import DataError
 from molvae.core.files import MANIFEST, sha256_file, sha256_text, write_json
@@ -56,7 +56,7 @@ def write_manifest(
         "device": str(device),
         "cpus": usable_cpus(),
         "platform": platform.platform(),
-        "command": without_password(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "command": shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])]),
         "versions": versions(),
         "inputs": {name: {"path": str(p), "sha256": fingerprint(p)} for name, p in inputs.items()},
         **extra,

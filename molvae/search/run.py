@@ -32,10 +32,8 @@ from molvae.search.outputs import OUTPUTS, write_outputs
 from molvae.search.plan import Plan, plan_of
 from molvae.search.result import Reason, SearchResult
 from molvae.search.specs import QLogNEHVISpec
-from molvae.workers.coordinator import StudyCrew
+from molvae.workers.coordinator import StudyCrew, require_free
 from molvae.workers.crew import Crew
-from molvae.workers.database import require_reachable
-from molvae.workers.spec import postgresql_address
 from molvae.workers.study import Terms
 
 JOURNAL = "journal.log"
@@ -66,7 +64,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         inputs = _inputs(config, planned.model is not None)
         if fresh:  # only now that a new search is sure to be possible
             if spec.distributed is not None:
-                require_reachable(postgresql_address(spec.distributed.storage))
+                require_free(spec.distributed)
             _forget(run_dir)
         before = seconds_before(run_dir)
         ledger = _ledger(config, run_dir, oracle, inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from molvae.workers.crew import Crew, Scored, Task
 from molvae.workers.database import WORD_SECONDS, Result, persistently
 from molvae.workers.lock import StudyLock
 from molvae.workers.spec import DistributedSpec, postgresql_address, shown_address
-from molvae.workers.study import OVER, ROW, Terms, open_as_coordinator
+from molvae.workers.study import OVER, ROW, Terms, open_as_coordinator, refuse_foreign
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -71,24 +72,29 @@ class StudyCrew(Crew):
         address, name = postgresql_address(spec.storage), spec.study
         if name is None:
             raise ConfigError("search.distributed.study: expected the study's name")
-        self._command = f"molvae worker --storage {shown_address(spec.storage)} --study {name}"
-        self._lock = StudyLock(address, name, spec.grace_seconds, stopped)
-        try:
-            self.study = open_as_coordinator(address, name, terms, search, fresh, self._lock, objectives)
-        except BaseException:
-            self._lock.close()
-            raise
         self._numbers = objectives + len(terms.told)
         self._given_out: set[str] = set()  # scores that `finished` has returned
         self._looked_for_lost = self._idle_since = time.monotonic()
-        self._state = self._look()
+        self._lock = StudyLock(address, name, spec.grace_seconds, stopped=stopped)
+        try:
+            self.study = self._persistently(
+                lambda: open_as_coordinator(address, name, terms, search, fresh, self._lock, objectives)
+            )
+            self._state = self._look()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def _persistently(self, action: Callable[[], Result]) -> Result:
         """What `action` returns, once the database is in reach and the study's lock held."""
 
         def under_lock() -> Result:
             self._lock.hold()
-            return action()
+            try:
+                return action()
+            except Exception:
+                self._lock.unsteady()
+                raise
 
         return persistently(under_lock, stopped=self._stopped)
 
@@ -152,8 +158,11 @@ class StudyCrew(Crew):
         if time.monotonic() - self._looked_for_lost < self.spec.heartbeat_seconds:
             return
         self._looked_for_lost = time.monotonic()
-        if self._lock.steady_seconds > self.spec.grace_seconds:
-            self._persistently(lambda: self.study.give_back(self.spec.attempts))
+        self._persistently(self._give_back)
+
+    def _give_back(self) -> None:
+        if self._lock.steady_seconds > self.spec.grace_seconds:  # looked at anew where an outage came between
+            self.study.give_back(self.spec.attempts)
 
     def _say_if_idle(self) -> None:
         """Ask for workers where nobody takes the molecules."""
@@ -161,7 +170,9 @@ class StudyCrew(Crew):
         if self._state.running or self._state.finished or not self._state.waiting:
             self._idle_since = now
         elif now - self._idle_since > WORD_SECONDS:
-            log.warning("no worker takes the molecules that wait; start some: %s", self._command)
+            storage = [] if self.spec.storage is None else ["--storage", shown_address(self.spec.storage)]
+            command = ["molvae", "worker", *storage, "--study", str(self.spec.study)]
+            log.warning("no worker takes the molecules that wait; start some: %s", shlex.join(command))
             self._idle_since = now
 
     def pause(self) -> None:
@@ -173,6 +184,21 @@ class StudyCrew(Crew):
     def close(self) -> None:
         self._lock.close()
         self.study.storage.engine.dispose()
+
+
+def require_free(spec: DistributedSpec) -> None:
+    """Make sure that a study can be begun anew, before anything is given up for it.
+
+    Raises:
+        ConfigError: it has a coordinator, or is no search of molvae.
+        MolvaeError: the database cannot be reached.
+    """
+    address, name = postgresql_address(spec.storage), str(spec.study)
+    lock = StudyLock(address, name, spec.grace_seconds, patience=5)
+    try:
+        persistently(lambda: refuse_foreign(address, name), 5)
+    finally:
+        lock.close()
 
 
 def _when(trial: FrozenTrial) -> tuple[float, int]:

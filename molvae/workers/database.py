@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from molvae.core.addresses import without_password
+from molvae.core.addresses import masked, without_password
 from molvae.core.errors import ConfigError, Interrupted, MolvaeError
 from molvae.workers.spec import postgresql_address
 
@@ -50,7 +50,9 @@ def engine_options(address: str) -> dict[str, Any]:
     theirs = sqlalchemy.make_url(address).query
     options = theirs.get("options", os.environ.get("PGOPTIONS", ""))
     connection = {key: value for key, value in CONNECTION.items() if key not in theirs}
-    return {"pool_pre_ping": True, "connect_args": {**connection, "options": f"{options} {SESSION}".strip()}}
+    # Optuna keeps as many connections as its start needs at once; a server has a hundred for all
+    pool = {"pool_pre_ping": True, "pool_size": 1, "max_overflow": 4}
+    return {**pool, "connect_args": {**connection, "options": f"{options} {SESSION}".strip()}}
 
 
 def connect(address: str) -> Engine:
@@ -67,7 +69,7 @@ def connect(address: str) -> Engine:
     except ModuleNotFoundError:
         raise ConfigError("PostgreSQL needs the driver psycopg: pip install 'molvae[distributed]'") from None
     except (sqlalchemy.exc.ArgumentError, ValueError):
-        raise ConfigError(f"storage {without_password(address)!r}: expected postgresql://USER@HOST/DATABASE") from None
+        raise ConfigError(f"storage {masked(address)!r}: expected postgresql://USER@HOST/DATABASE") from None
 
 
 def persistently(
@@ -104,28 +106,20 @@ def persistently(
 
 def cause_of(error: BaseException) -> str:
     """The first line of what the driver says, without passwords."""
-    said = str(error.__cause__ or error).strip().splitlines()
+    from sqlalchemy.exc import PendingRollbackError
+
+    below = error.__cause__ or error
+    if isinstance(below, PendingRollbackError):
+        return "the connection broke"
+    said = str(below).strip().splitlines()
     return without_password(said[0]) if said else type(error).__name__
 
 
 def _is_final(error: BaseException) -> bool:
     """Whether the database answers, and would answer the same next time."""
     from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
+    from sqlalchemy.exc import DataError, NotSupportedError, ProgrammingError
 
     raised = error.__cause__ if isinstance(error, StorageInternalError) else error
-    refused = isinstance(raised, (DataError, IntegrityError, NotSupportedError, ProgrammingError))
+    refused = isinstance(raised, (DataError, NotSupportedError, ProgrammingError))
     return refused or any(words in str(raised) for words in REFUSALS)
-
-
-def require_reachable(address: str) -> None:
-    """Make sure that the database answers, before anything is given up for it.
-
-    Raises:
-        MolvaeError: it does not.
-    """
-    engine = connect(address)
-    try:
-        persistently(engine.connect, 5).close()
-    finally:
-        engine.dispose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from molvae.core.errors import ConfigError, Interrupted
@@ -26,6 +26,7 @@ class StudyLock:
 
     Args:
         longest_gap: seconds; where `hold` was not called for longer, an outage may have been missed.
+        patience: seconds for which the database may be out of reach at first.
         stopped: while the database or the lock is out of reach, whether to wait no longer.
 
     Raises:
@@ -34,13 +35,18 @@ class StudyLock:
     """
 
     def __init__(
-        self, address: str, name: str, longest_gap: float, stopped: Callable[[], bool] = lambda: False
+        self,
+        address: str,
+        name: str,
+        longest_gap: float,
+        patience: float = 30.0,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine, self._name, self._longest_gap, self._stopped = connect(address), name, longest_gap, stopped
         self._connection: Connection | None = None
         self._since = self._seen = time.monotonic()
         try:
-            if not persistently(self._take, 30, stopped):
+            if not persistently(self._take, patience, stopped):
                 raise self._taken()
         except BaseException:
             self.close()
@@ -61,9 +67,9 @@ class StudyLock:
         """
         if not self._answers():
             self._take_again()
-            self._since = time.monotonic()
+            self.unsteady()
         elif time.monotonic() - self._seen > self._longest_gap:
-            self._since = time.monotonic()
+            self.unsteady()
         self._seen = time.monotonic()
 
     def _answers(self) -> bool:
@@ -116,17 +122,23 @@ class StudyLock:
             f"the study {self._name!r} has a coordinator already; stop it, or choose another search.distributed.study"
         )
 
+    def unsteady(self) -> None:
+        """The database failed at something; what came before says nothing of now."""
+        self._since = self._seen = time.monotonic()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While entered, no other coordinator of any study makes tables."""
         from sqlalchemy import text
+        from sqlalchemy.exc import DBAPIError
 
         assert self._connection is not None
         self._connection.execute(text("SELECT pg_advisory_lock(hashtext('molvae creates tables'))"))
         try:
             yield
         finally:
-            self._connection.execute(text("SELECT pg_advisory_unlock(hashtext('molvae creates tables'))"))
+            with suppress(DBAPIError):  # where the connection broke, its locks are free
+                self._connection.execute(text("SELECT pg_advisory_unlock(hashtext('molvae creates tables'))"))
 
     def close(self) -> None:
         """Let another coordinator in."""

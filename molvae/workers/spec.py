@@ -6,7 +6,7 @@ import os
 
 from pydantic import Field, field_serializer, field_validator
 
-from molvae.core.addresses import without_password
+from molvae.core.addresses import masked
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
 
@@ -28,7 +28,7 @@ def postgresql_address(address: str | None) -> str:
     scheme, _, rest = address.partition("://")
     if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not rest:
         raise ConfigError(
-            f"storage {without_password(address)!r}: expected postgresql://USER@HOST/DATABASE; "
+            f"storage {masked(address)!r}: expected postgresql://USER@HOST/DATABASE; "
             "other databases cannot hand out work to several processes safely"
         )
     return f"postgresql+psycopg://{rest}"
@@ -40,7 +40,7 @@ def shown_address(address: str | None) -> str:
     Raises:
         ConfigError: see `postgresql_address`.
     """
-    return without_password(postgresql_address(address).replace("+psycopg", "", 1))
+    return masked(postgresql_address(address).replace("+psycopg", "", 1))
 
 
 class DistributedSpec(Spec):
@@ -80,7 +80,7 @@ class DistributedSpec(Spec):
 
     @field_serializer("storage")
     def _hide_password(self, storage: str | None) -> str | None:
-        return None if storage is None else without_password(storage)
+        return None if storage is None else masked(storage)
 
     def __repr_args__(self) -> list[tuple[str | None, object]]:  # type: ignore[override]
         return list(self.model_dump().items())

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from molvae.core.errors import ConfigError
 from molvae.core.manifest import versions
 from molvae.workers.crew import Task
-from molvae.workers.database import engine_options
+from molvae.workers.database import connect, engine_options
 from molvae.workers.spec import postgresql_address
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class SharedStudy:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)  # in an outage it would show its SQL
         self.storage, self.name = storage, name
         self.id = storage.get_study_id_from_name(name)
         # the study reads unfinished and new trials only, and remembers the others
@@ -144,7 +145,7 @@ class SharedStudy:
         for trial in self.storage.get_all_trials(self.id, deepcopy=False, states=(TrialState.WAITING,)):
             try:
                 # the heartbeat first: a worker killed right after its claim must be missed some time
-                self.storage.record_heartbeat(trial._trial_id)
+                self.beat(trial._trial_id)
                 if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                     return trial._trial_id, trial.user_attrs["smiles"]
             except UpdateFinishedTrialError:
@@ -153,7 +154,10 @@ class SharedStudy:
 
     def beat(self, trial_id: int) -> None:
         """Say that whoever scores this molecule is alive."""
-        self.storage.record_heartbeat(trial_id)
+        try:
+            self.storage.record_heartbeat(trial_id)
+        except AssertionError:  # deleted in the middle of it
+            raise KeyError(f"trial {trial_id}") from None
 
     def finish(self, trial_id: int, row: Sequence[float]) -> bool:
         """Write a molecule's numbers, objectives first, NaN for none; False where another was first, whose stay."""
@@ -193,38 +197,81 @@ def open_as_coordinator(
         lock: held.
 
     Raises:
-        ConfigError: the study belongs to another search.
+        ConfigError: the study belongs to another search, or the tables to another version of Optuna.
     """
     import optuna
 
     with lock.alone():
         storage = _storage(address, terms, create=True)
-    if name in optuna.get_all_study_names(storage):
-        _refuse_foreign(SharedStudy(storage, name))
-    if fresh and name in optuna.get_all_study_names(storage):
-        optuna.delete_study(study_name=name, storage=storage)
-    directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
-    optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
-    study = SharedStudy(storage, name)
-    if study.attributes.get(SEARCH, search) != search:
-        raise ConfigError(
-            f"the study {name!r} in the storage belongs to a search with another config; "
-            "choose another search.distributed.study, or --fresh to begin anew and lose it"
-        )
-    study.say(**{SEARCH: search, OVER: None, TERMS: asdict(terms)})
+    try:
+        if fresh or name in optuna.get_all_study_names(storage):
+            refuse_foreign(address, name)
+        if fresh:
+            _delete(storage, name)
+        directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
+        optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+        study = SharedStudy(storage, name)
+        if study.attributes.get(SEARCH, search) != search:
+            raise ConfigError(
+                f"the study {name!r} in the storage belongs to a search with another config; "
+                "choose another search.distributed.study, or --fresh to begin anew and lose it"
+            )
+        study.say(**{SEARCH: search, OVER: None, TERMS: asdict(terms)})
+    except BaseException:
+        storage.engine.dispose()
+        raise
     return study
 
 
-def _refuse_foreign(study: SharedStudy) -> None:
-    """Make sure that a study is a search of molvae, before anything is written to it or deleted.
+def refuse_foreign(address: str, name: str) -> None:
+    """Make sure that a study, if it is there, is a search of molvae, before anything is written to it or deleted.
 
     Raises:
         ConfigError: it is something else.
     """
-    if SEARCH not in study.attributes and study.storage.get_n_trials(study.id):
-        raise ConfigError(
-            f"the study {study.name!r} in the storage is no search of molvae; choose another search.distributed.study"
-        )
+    from sqlalchemy import inspect, text
+
+    engine = connect(address)
+    query = (
+        "SELECT 1 FROM studies s WHERE s.study_name = :name"
+        " AND EXISTS (SELECT 1 FROM trials t WHERE t.study_id = s.study_id)"
+        " AND NOT EXISTS (SELECT 1 FROM study_user_attributes a WHERE a.study_id = s.study_id AND a.key = :search)"
+    )
+    try:
+        with engine.connect() as connection:
+            if (
+                inspect(connection).has_table("study_user_attributes")
+                and connection.execute(text(query), {"name": name, "search": SEARCH}).scalar()
+            ):
+                raise ConfigError(
+                    f"the study {name!r} in the storage is no search of molvae; choose another search.distributed.study"
+                )
+    finally:
+        engine.dispose()
+
+
+def _delete(storage: RDBStorage, name: str) -> None:
+    """Delete a study with all that belongs to it, if it is there, while workers may be writing to it.
+
+    Optuna's own `delete_study` gives up, in silence, where a worker writes a heartbeat or a score meanwhile. Here all
+    rows that such a write refers to are locked first: it waits, and then finds nothing.
+    """
+    from optuna.storages._rdb.models import BaseModel, StudyModel, TrialModel
+    from sqlalchemy import select
+
+    studies, trials = StudyModel.__table__, TrialModel.__table__
+    with storage.engine.begin() as connection:
+        named = select(studies.c.study_id).where(studies.c.study_name == name)
+        study = connection.execute(named.with_for_update()).scalar()
+        if study is None:
+            return
+        connection.execute(select(trials.c.trial_id).where(trials.c.study_id == study).with_for_update())
+        its_trials = select(trials.c.trial_id).where(trials.c.study_id == study)
+        for table in reversed(BaseModel.metadata.sorted_tables):
+            if "trial_id" in table.c and table is not trials:
+                connection.execute(table.delete().where(table.c.trial_id.in_(its_trials)))
+            elif "study_id" in table.c:
+                connection.execute(table.delete().where(table.c.study_id == study))
 
 
 def open_as_worker(engine: Engine, address: str, name: str | None) -> SharedStudy | None:
@@ -262,10 +309,16 @@ def _storage(address: str, terms: Terms, create: bool) -> RDBStorage:
     full = postgresql_address(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
-        return optuna.storages.RDBStorage(
-            full,
-            engine_kwargs=engine_options(full),
-            heartbeat_interval=terms.heartbeat_seconds,
-            grace_period=terms.grace_seconds,
-            skip_table_creation=not create,
-        )
+        try:
+            return optuna.storages.RDBStorage(
+                full.replace("{", "{{").replace("}", "}}"),  # Optuna formats it
+                engine_kwargs=engine_options(full),
+                heartbeat_interval=terms.heartbeat_seconds,
+                grace_period=terms.grace_seconds,
+                skip_table_creation=not create,
+            )
+        except RuntimeError as error:
+            raise ConfigError(
+                f"the storage's tables are those of another version of Optuna than this one ({optuna.__version__}): "
+                f"{str(error).splitlines()[0]}"
+            ) from None

@@ -85,6 +85,8 @@ def _join(address: str, name: str | None, stopped: Callable[[], bool]) -> Shared
     engine = connect(address)
     try:
         return persistently(lambda: open_as_worker(engine, address, name), stopped=stopped)
+    except KeyError:  # deleted by a coordinator that begins anew, while it was being opened
+        return None
     finally:
         engine.dispose()
 

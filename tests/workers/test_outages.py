@@ -10,6 +10,7 @@ import pytest
 from postgres_server import server
 from shared_study import TERMS, grow_silent, joined
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError, Interrupted, MolvaeError
@@ -44,6 +45,7 @@ def test_an_outage_counts_nobody_as_lost(spec: DistributedSpec) -> None:
         crew.finished(2.5)  # the database has been steady for long
         grow_silent(study)
         break_connections(spec)
+        time.sleep(1.1)  # the next look at the database is one for lost workers
         crew.finished(1.5)
         study.beat(trial)  # the worker is heard again
         crew.finished(2.5)
@@ -51,6 +53,23 @@ def test_an_outage_counts_nobody_as_lost(spec: DistributedSpec) -> None:
         grow_silent(study)  # and now it falls silent for good
         crew.finished(1.5)
         assert [t.user_attrs[LOST] for t in crew.study.trials()] == [1]
+
+
+def test_a_database_that_takes_no_writes_counts_nobody_as_lost(
+    spec: DistributedSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StudyCrew(spec, TERMS, "a") as crew:
+        tried: list[float] = []
+
+        def give_back(attempts: int) -> None:
+            tried.append(time.monotonic())
+            if len(tried) == 1:
+                raise OperationalError("UPDATE", {}, Exception("cannot execute UPDATE in a read-only transaction"))
+
+        monkeypatch.setattr(crew.study, "give_back", give_back)
+        while len(tried) < 2:
+            crew.finished(0.5)
+        assert tried[1] - tried[0] > spec.grace_seconds, "workers have time to be heard again"
 
 
 def test_a_coordinator_keeps_its_study_over_a_restart_of_the_server(spec: DistributedSpec) -> None:
@@ -88,13 +107,14 @@ def test_a_coordinator_asks_for_workers(
     spec: DistributedSpec, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(coordinator, "WORD_SECONDS", 0.5)
+    spec = spec.model_copy(update={"study": "a study"})
     with StudyCrew(spec, TERMS, "a") as crew:
         crew.finished(1)
         assert "no worker" not in caplog.text  # nothing waits
         crew.submit([Task("CCO", "start")])
         crew.finished(1)
         assert "molvae worker --storage postgresql://molvae@127.0.0.1" in caplog.text
-        assert f"--study {spec.study}" in caplog.text
+        assert "--study 'a study'" in caplog.text
         caplog.clear()
         assert joined(spec).claim()
         crew.finished(1)
@@ -165,3 +185,25 @@ def test_settings_of_the_address_come_first(postgres: str, monkeypatch: pytest.M
         shown = [connection.execute(text(f"SHOW {name}")).scalar() for name in ("statement_timeout", "timezone")]
     engine.dispose()
     assert shown == ["7s", "UTC"]
+
+
+def test_a_refused_fresh_start_loses_nothing(tmp_path: Path, spec: DistributedSpec) -> None:
+    search = {"budget": 3, "start": {"smiles": ["CCO", "CCN", "CCC"]}}
+    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
+    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
+    run(parse_config(config, OptimiseConfig), tmp_path)
+    before = {file.name for file in tmp_path.iterdir()}
+    search["distributed"] = {"storage": spec.storage, "study": spec.study}
+    with StudyCrew(spec, TERMS, "a"), pytest.raises(ConfigError, match="has a coordinator already"):
+        run(parse_config(config, OptimiseConfig), tmp_path, fresh=True)
+    assert {file.name for file in tmp_path.iterdir()} == before
+
+
+def test_a_password_with_braces_is_taken(spec: DistributedSpec) -> None:
+    engine = connect(spec.storage or "")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE braced SUPERUSER LOGIN PASSWORD 'a{b}c'"))
+    engine.dispose()
+    address = (spec.storage or "").replace("molvae:not-to-be-seen", "braced:a{b}c")
+    with StudyCrew(spec.model_copy(update={"storage": address}), TERMS, "a") as crew:
+        assert crew.pending == []

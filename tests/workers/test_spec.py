@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from molvae.core.addresses import without_password
+from molvae.core.addresses import masked, without_password
 from molvae.core.config import dump_config, load_config, parse_config
 from molvae.core.errors import ConfigError
 from molvae.workers.spec import DistributedSpec, postgresql_address
@@ -34,6 +34,10 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     for address, shown in hidden:
         assert without_password(address) == shown
+    for password in ("it's s3cret", 'a"s3cret', "a:b/s3cret@c"):
+        spec = DistributedSpec(storage=f"postgresql://ann:{password}@h/d")
+        assert "s3cret" not in repr(spec) + str(spec.model_dump())
+        assert masked(f"--set=storage=postgresql://ann:{password}@h/d") == "--set=storage=postgresql://ann@h/d"
 
 
 def test_a_password_is_used_and_not_written(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from shared_study import TERMS, grow_silent, joined
 
 from molvae.core.config import parse_config
@@ -171,6 +173,32 @@ def test_a_worker_counts_over_a_fresh_start(spec: DistributedSpec) -> None:
                 crew.dismiss()
     thread.join(30)
     assert scored == [2]
+
+
+def test_a_fresh_start_is_fresh_whatever_workers_write(spec: DistributedSpec) -> None:
+    with StudyCrew(spec, TERMS, "a") as crew:
+        crew.submit([Task("C" * n, "start") for n in range(1, 61)])
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            with suppress(KeyError, StorageInternalError, AssertionError):  # the study is gone, or not there yet
+                study = joined(spec)
+                while not over.is_set() and (claimed := study.claim()) is not None:
+                    study.beat(claimed[0])
+                    study.finish(claimed[0], [1.0])
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(0.5)
+        with StudyCrew(spec, TERMS, "b", fresh=True) as crew:
+            assert crew.study.trials() == []
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_an_idle_worker_leaves(postgres: str) -> None:
