@@ -282,7 +282,11 @@ def test_evaluate_prints_and_writes_its_measures(run: Run, model: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert "reconstruction" in done.stdout
     assert json.loads((tmp_path / "m.json").read_text())["n_molecules"] == 2
-    fails(run("evaluate", "held.csv", "--split", "tset", "--model", model), 3, "held.csv: no molecules with 'tset'")
+    fails(
+        run("evaluate", "held.csv", "--split", "tset", "--model", model),
+        3,
+        "held.csv: no molecules in the split 'tset'",
+    )
 
 
 def test_a_flipped_bit_in_the_weights_is_found(run: Run, model: Path) -> None:

@@ -129,7 +129,7 @@ def test_one_string_is_not_a_list(tiny_vae: MoleculeVAE) -> None:
 def test_an_error_of_a_molecule_says_how_to_go_on(tiny_vae: MoleculeVAE) -> None:
     with pytest.raises(MoleculeError, match="molecule at index 1 'C1CC'") as caught:
         tiny_vae.embed(["CCO", "C1CC"])
-    assert any('on_invalid="nan"' in note for note in caught.value.__notes__)
+    assert any("on_invalid" in note for note in caught.value.__notes__)
 
 
 def test_on_invalid_is_one_of_two(tiny_vae: MoleculeVAE) -> None:

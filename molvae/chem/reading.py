@@ -40,7 +40,9 @@ def read_each(read: Callable[[str], Read], smiles: Sequence[str], on_invalid: On
         except MoleculeError as error:
             if on_invalid == "raise":
                 where = error.at(index)
-                where.add_note('on_invalid="nan" gives NaN or None in its place')  # shown to users of Python alone
+                where.add_note(
+                    'where a function takes on_invalid, "nan" gives NaN or None instead'
+                )  # for users of Python
                 raise where from error
             found.append(None)
     return found

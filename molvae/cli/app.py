@@ -267,7 +267,8 @@ def evaluate(
     rows = prepared_smiles(source, split) if source.is_dir() else read_split(source, column, split)
     molecules = list(islice(rows, n))
     if not molecules:
-        raise DataError(f"{source}: no molecules" + ("" if split is None else f" with {split!r} in the column 'split'"))
+        where = "" if split is None else f" in the split {split!r}"
+        raise DataError(f"{source}: no molecules{where}")
     result = measure(load(model, device=device), molecules, seed=seed).as_dict()
     if out is not None:
         write_json(out, result)

@@ -27,4 +27,4 @@ def bring_up_to_date(run_dir: Path) -> None:
 
         catch_up(run_dir)
     except Exception as error:  # the page shows the tables that there are
-        log.warning("the tables may be older than the record, which cannot be read: %s", error)
+        log.warning("the tables could not be brought up to date: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -41,7 +42,8 @@ def write_template(name: str, path: Path) -> str:
     if path.suffix != ".toml":
         raise ConfigError(f"{path}: configs are TOML files; give a name that ends in .toml")
     text = templates[name].read_text(encoding="utf-8")
-    text = text.replace(f"configs/{name}.toml", str(path)).replace(f"runs/{Path(name).name}/", f"runs/{path.stem}/")
+    text = text.replace(f"configs/{name}.toml", str(path))
+    text = re.sub(rf"runs/{re.escape(Path(name).name)}(?![\w-])", f"runs/{path.stem}", text)
     write_text(path, text)
     sections = tomllib.loads(text)
     if "methods" in sections:  # results of its own, so that a changed study never replaces the published rows

@@ -87,7 +87,8 @@ class PrepareConfig(Spec):
     @field_validator("split", mode="before")
     @classmethod
     def _random_unless_named(cls, split: object) -> object:
-        return {"kind": "random", **split} if isinstance(split, Mapping) else split
+        kind = "column" if isinstance(split, Mapping) and "column" in split else "random"
+        return {"kind": kind, **split} if isinstance(split, Mapping) else split
 
     @field_validator("inputs")
     @classmethod

@@ -65,11 +65,17 @@ def prepared_smiles(directory: Path, split: str | None) -> Iterator[str]:
     Raises:
         DataError: the directory is not prepared, or damaged; no split is named, or there is no such split.
     """
-    splits = read_manifest(directory)["splits"]
+    manifest = read_manifest(directory)
+    if "splits" not in manifest:
+        kind = manifest.get("kind", "something else")
+        raise DataError(f"{directory}: expected a prepared directory, got that of {kind}; a model is given by --model")
+    splits = manifest["splits"]
     if split is None or split not in splits:
         got = "none was named" if split is None else f"{split!r} is none"
         raise DataError(f"{directory}: expected one of the prepared splits ({', '.join(splits)}), {got}; use --split")
     shards, tokenizer = TokenShards.open(directory, split), Tokenizer.load(directory / VOCABULARY)
+    if tokenizer.vocabulary.sha256 != manifest.get("vocabulary_sha256", tokenizer.vocabulary.sha256):
+        raise DataError(f"{directory}: its vocabulary is another than that it was prepared with; prepare it again")
     for i in range(len(shards)):
         smiles = tokenizer.decode(shards[i].tolist())
         if smiles is None:

@@ -2,43 +2,73 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
+import os
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from molvae.core.config import load_config
-from molvae.core.files import CONFIG, METRICS, in_use, read_json
+from molvae.core.errors import MolvaeError
+from molvae.core.files import CONFIG, METRICS, exclusive, in_use, read_json
+from molvae.oracles.oracle import Oracle
 from molvae.search.build import load_model
 from molvae.search.config import OptimiseConfig
-from molvae.search.ledger import Ledger
+from molvae.search.latent import LatentModel
+from molvae.search.ledger import read_records
 from molvae.search.outputs import write_outputs
 from molvae.search.plan import needs_model
 from molvae.search.result import Reason, SearchResult
 from molvae.search.run import JOURNAL, seconds_before
 
+log = logging.getLogger(__name__)
+
 
 def catch_up(run_dir: Path) -> None:
-    """Write what a search would leave if it were stopped now; nothing where that is there already, or is no search.
+    """Write the tables that a search would leave if it were stopped now; none where they are there, or it is no search.
 
-    The record itself is not touched, since a search may be writing to it.
+    The record itself is not touched, since a search may be writing to it. Without the oracle the parts of the scores
+    are left out, without the model the map is.
 
     Raises:
-        MolvaeError: the config or the record cannot be read, or the oracle or the model is not there.
+        MolvaeError: the config or the record cannot be read.
     """
     if not ((run_dir / JOURNAL).exists() and (run_dir / CONFIG).exists()):
         return
-    config, working = load_config(run_dir / CONFIG, OptimiseConfig), in_use(run_dir)
-    with config.oracle.build() as oracle:
-        with TemporaryDirectory() as elsewhere:
-            copy = shutil.copy(run_dir / JOURNAL, elsewhere)
-            result = SearchResult.of(
-                Ledger(copy, objectives=oracle.objectives), Reason.AT_WORK if working else Reason.STOPPED
-            )
-        if not working and _is_written(run_dir, len(result.records)):
+    working = in_use(run_dir)
+    with ExitStack() as stack:
+        stack.enter_context(nullcontext() if working else exclusive(run_dir))
+        records, objectives = read_records(run_dir / JOURNAL)
+        if not working and _is_written(run_dir, len(records)):
             return
-        wanted = needs_model(config.method, config.search, config.search.data is not None)
-        model = load_model(config.weights, config.device) if wanted else None
-        write_outputs(config, run_dir, result, oracle, model, seconds_before(run_dir))
+        config = load_config(run_dir / CONFIG, OptimiseConfig)
+        ended = Reason.BUDGET if len(records) >= config.search.budget else Reason.STOPPED
+        result = SearchResult(records, Reason.AT_WORK if working else ended, objectives)
+        made = Path(stack.enter_context(TemporaryDirectory(dir=run_dir, prefix=".tables-")))
+        write_outputs(config, made, result, _oracle(config, stack), _model(config), seconds_before(run_dir))
+        if not working or in_use(run_dir):
+            for file in made.iterdir():
+                os.replace(file, run_dir / file.name)
+            return
+    catch_up(run_dir)  # the search has ended meanwhile: these tables would take the place of its own
+
+
+def _oracle(config: OptimiseConfig, stack: ExitStack) -> Oracle | None:
+    try:
+        return stack.enter_context(config.oracle.build())
+    except MolvaeError as error:
+        log.warning("the table has no parts of scores: %s", error)
+        return None
+
+
+def _model(config: OptimiseConfig) -> LatentModel | None:
+    if not needs_model(config.method, config.search, config.search.data is not None):
+        return None
+    try:
+        return load_model(config.weights, "cpu")  # a GPU may be the search's, or that of another machine
+    except MolvaeError as error:
+        log.warning("there is no map of the latent space: %s", error)
+        return None
 
 
 def _is_written(run_dir: Path, n_records: int) -> bool:

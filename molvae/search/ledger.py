@@ -11,10 +11,12 @@ from __future__ import annotations
 import heapq
 import json
 import math
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from molvae.chem.molecules import LARGEST_DRAWN
@@ -189,6 +191,28 @@ class Ledger:
         for record in self.records:
             found.setdefault(record.batch, []).append(record)
         return [found[b] for b in sorted(found)]
+
+
+def read_records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """The records of a journal, which a search may be writing to, and the names of its objectives.
+
+    Raises:
+        DataError: the file is no journal, or a damaged one.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    with TemporaryDirectory() as elsewhere:
+        copy = Path(shutil.copy(path, elsewhere))
+        repair(copy)
+        try:
+            study = optuna.load_study(
+                study_name=STUDY, storage=optuna.storages.JournalStorage(JournalFileBackend(str(copy)))
+            )
+        except (KeyError, json.JSONDecodeError) as error:
+            raise DataError(f"{path}: cannot be read as the record of a search ({error})") from None
+        records = tuple(_record(trial.user_attrs) for trial in study.get_trials(deepcopy=False))
+        return records, tuple(study.metric_names or ("value",))
 
 
 def repair(path: Path) -> None:

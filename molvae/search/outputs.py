@@ -29,15 +29,15 @@ def write_outputs(
     config: OptimiseConfig,
     run_dir: Path,
     result: SearchResult,
-    oracle: Oracle,
+    oracle: Oracle | None,
     model: LatentModel | None,
     seconds: float,
 ) -> None:
     """Write all that a search leaves beside its record (`OUTPUTS`).
 
     Args:
-        oracle: tells the parts of the best scores; nothing is scored again.
-        model: draws the map.
+        oracle: tells the parts of the best scores, if it is there; nothing is scored again.
+        model: draws the map, if it is there.
         seconds: wall time of the search.
     """
     spec = config.search
@@ -45,18 +45,20 @@ def write_outputs(
     write_diverse(result, spec.select, run_dir)
     if model is not None:
         latent_map(result, LatentSpace(model), run_dir / LATENT)
-    metrics = metrics_of(result, spec.budget, oracle.objectives, spec.reference)
+    metrics = metrics_of(result, spec.budget, spec.reference)
     write_json(run_dir / METRICS, metrics | {"seconds": round(seconds, 3)})
 
 
-def write_molecules(result: SearchResult, oracle: Oracle, run_dir: Path, constraints: Sequence[Spec] = ()) -> None:
+def write_molecules(
+    result: SearchResult, oracle: Oracle | None, run_dir: Path, constraints: Sequence[Spec] = ()
+) -> None:
     """`molecules.parquet` and `molecules.csv`: the result's frame, and beside it what constraints on similarity measure
     (`similarity:NAME`) and, for the best, the parts of the score (`component:NAME`)."""
     frame = result.frame()
     for name, similarities in similarities_of(result.smiles, constraints).items():
         frame[f"similarity:{name}"] = similarities
     top = result.best_records(WITH_COMPONENTS)
-    components = oracle.components([r.smiles for r in top]) if top else {}
+    components = oracle.components([r.smiles for r in top]) if top and oracle is not None else {}
     rows = [r.call - 1 for r in top]
     for name, values in components.items():
         column = np.full(len(frame), np.nan)
@@ -107,7 +109,6 @@ def latent_map(result: SearchResult, space: LatentSpace, path: Path) -> None:
 def metrics_of(
     result: SearchResult,
     budget: int,
-    objectives: Sequence[str] = ("value",),
     reference: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Figures of `metrics.json`; scores in the oracle's unit, `auc_top*` as PMO defines it over the budget, but not
@@ -125,8 +126,8 @@ def metrics_of(
         "oracle_seconds": round(sum(r.seconds for r in result.records), 3),
         "ended": result.reason,
     }
-    if len(objectives) > 1:
-        return counts | _front_metrics(result, objectives, reference) | ended
+    if len(result.objectives) > 1:
+        return counts | _front_metrics(result, reference) | ended
     best = [r.value for r in result.best_records(100)]
     means = {f"top{k}_mean": sum(best[:k]) / len(best[:k]) if best else None for k in (1, 10, 100)}
     return {
@@ -138,18 +139,16 @@ def metrics_of(
     }
 
 
-def _front_metrics(
-    result: SearchResult, objectives: Sequence[str], reference: Sequence[float] | None
-) -> dict[str, Any]:
+def _front_metrics(result: SearchResult, reference: Sequence[float] | None) -> dict[str, Any]:
     """What can be said of a front; nothing but its size as long as it is empty."""
     front = result.pareto()
     values = np.array([scores for _, scores in front], dtype=np.float64)
     if front and reference is None:
         reference = infer_reference(values)
     return {
-        "objectives": list(objectives),
+        "objectives": list(result.objectives),
         "front": len(front),
-        "best_of_each": dict(zip(objectives, values.max(axis=0).tolist(), strict=True)) if front else None,
+        "best_of_each": dict(zip(result.objectives, values.max(axis=0).tolist(), strict=True)) if front else None,
         "hypervolume": result.hypervolume(reference) if front else 0.0,
         "reference": None if reference is None else list(reference),
     }

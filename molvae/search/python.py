@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.config import Spec, parse_config
+from molvae.core.errors import ConfigError
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.manifest import fingerprint
 from molvae.core.progress import progress
@@ -184,7 +185,13 @@ def _scorer(oracle: Source | Sequence[Source], timeout_seconds: float) -> Oracle
 
 
 def _model(weights: str | Path | LatentModel, device: str) -> LatentModel:
-    return load_model(weights, device) if isinstance(weights, str | Path) else weights
+    if isinstance(weights, str | Path):
+        return load_model(weights, device)
+    if not (hasattr(weights, "decode") and hasattr(weights, "latent_dim")):
+        raise ConfigError(
+            f"weights: expected a name, a model directory or a loaded model, got {type(weights).__name__}"
+        )
+    return weights
 
 
 def _contents(weights: str | Path | LatentModel) -> str | None:

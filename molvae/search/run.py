@@ -40,6 +40,7 @@ JOURNAL = "journal.log"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
 WARNINGS = "warnings.log"  # why molecules could not be scored, and whatever else was worth a warning
+LEFT = (JOURNAL, PENDING, EVENTS, REJECTED, MANIFEST, REPORT, *OUTPUTS)  # what a search leaves, in files
 
 
 def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> SearchResult:
@@ -54,8 +55,9 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         Interrupted: stopped by a signal; what was found so far is written.
     """
     run_dir = Path(run_dir)
-    began = time.perf_counter()
-    with exclusive(run_dir), warnings_in(run_dir / WARNINGS), StopFlag() as flag, config.oracle.build() as oracle:
+    began, warnings_file = time.perf_counter(), run_dir / WARNINGS
+    old_warnings = warnings_file.stat().st_size if warnings_file.exists() else 0
+    with exclusive(run_dir), warnings_in(warnings_file), StopFlag() as flag, config.oracle.build() as oracle:
         config = _pinned(config, run_dir, fresh)
         if not fresh:
             _check_same(config, run_dir)
@@ -65,7 +67,8 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         if fresh:  # only now that a new search is sure to be possible
             if spec.distributed is not None:
                 require_free(spec.distributed)
-            _forget(run_dir)
+            _refuse_to_lose(inputs, run_dir)
+            _forget(run_dir, old_warnings)
         before = seconds_before(run_dir)
         ledger = _ledger(config, run_dir, oracle, inputs)
         dump_config(config, run_dir / CONFIG)
@@ -104,10 +107,31 @@ def _pinned(config: OptimiseConfig, run_dir: Path, fresh: bool) -> OptimiseConfi
     return config.model_copy(update={"search": spec})
 
 
-def _forget(run_dir: Path) -> None:
-    """Remove what an earlier search left: a new one would go on with it, or mix it with its own."""
-    for name in (JOURNAL, PENDING, EVENTS, WARNINGS, REJECTED, MANIFEST, REPORT, *OUTPUTS):
+def _refuse_to_lose(inputs: dict[str, Path], run_dir: Path) -> None:
+    """Make sure that a new search does not begin with what `_forget` removes.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for name, path in inputs.items():
+        if path.resolve().parent == run_dir.resolve() and path.name in LEFT:
+            raise ConfigError(
+                f"{name}: the new search would begin with {path}, which --fresh removes; copy it elsewhere first"
+            )
+
+
+def _forget(run_dir: Path, old_warnings: int) -> None:
+    """Remove what an earlier search left: a new one would go on with it, or mix it with its own.
+
+    Args:
+        old_warnings: bytes of the old search's warnings, which those of the new one already follow.
+    """
+    warned = run_dir / WARNINGS
+    new = warned.read_bytes()[old_warnings:] if warned.exists() else b""
+    for name in (*LEFT, WARNINGS):
         (run_dir / name).unlink(missing_ok=True)
+    if new:
+        warned.write_bytes(new)
     shutil.rmtree(run_dir / ARTIFACTS, ignore_errors=True)
 
 

@@ -142,7 +142,7 @@ class Run:
         self._open_directory(fresh)
         if writer is not None:  # it begins a file at once, so not before those of an earlier run are gone
             self.tensorboard = writer(str(directory / TENSORBOARD))
-        if self.hardware.is_main and config.optimiser.warmup_steps >= self.n_steps:
+        if self.hardware.is_main and config.optimiser.warmup_steps > self.n_steps:
             log.warning(
                 "optimiser.warmup_steps is %d, but the run has %d steps: it ends before the learning rate is up",
                 config.optimiser.warmup_steps, self.n_steps,

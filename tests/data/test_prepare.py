@@ -290,3 +290,18 @@ def test_a_prepared_split_gives_its_molecules_back(tmp_path: Path) -> None:
     for wrong in (None, "tset"):
         with pytest.raises(DataError, match=r"expected one of the prepared splits \(.*test.*\), .*--split"):
             list(prepared_smiles(tmp_path / "out", wrong))
+
+
+def test_what_is_no_prepared_directory_is_said(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"kind": "train"}')
+    with pytest.raises(
+        DataError, match="expected a prepared directory, got that of train; a model is given by --model"
+    ):
+        list(prepared_smiles(tmp_path, "test"))
+    write_csv(tmp_path / "in.csv", [(s, "train") for s in made_molecules(40)])
+    run(tmp_path / "in.csv", tmp_path / "out", split={"column": "split"})
+    assert len(list(prepared_smiles(tmp_path / "out", "train"))) > 30
+    vocabulary = tmp_path / "out" / "vocabulary.json"
+    vocabulary.write_text(vocabulary.read_text().replace('"[C]"', '"[Si]"'))
+    with pytest.raises(DataError, match="its vocabulary is another"):
+        list(prepared_smiles(tmp_path / "out", "train"))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from search_molecules import config
 
-from molvae.core.files import METRICS, MOLECULES, exclusive, read_json
+from molvae.core.errors import ConfigError
+from molvae.core.files import CONFIG, METRICS, MOLECULES, exclusive, read_json
 from molvae.report.report import write_report
 from molvae.search import run as running
 from molvae.search.catch_up import catch_up
+from molvae.search.plan import Plan, plan_of
 from molvae.search.run import JOURNAL, WARNINGS, run
 
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
-    """A finished search of 20 calls that was given 10 more, and killed (as far as its files tell) before its end."""
+    """A search of 18 calls that was given 22 more, and killed (as far as its files tell) after ten of them."""
     folder, done = tmp_path / "run", tmp_path / "done"
     run(config(tmp_path, budget=18), folder)
     shutil.copytree(folder, done)
@@ -26,6 +30,8 @@ def killed(tmp_path: Path) -> Path:
     for file in done.iterdir():
         if file.name in (METRICS, MOLECULES, "molecules.csv", "manifest.json"):
             shutil.copy(file, folder)
+    resolved = folder / CONFIG
+    resolved.write_text(resolved.read_text().replace("budget = 28", "budget = 40"))
     with open(folder / JOURNAL, "ab") as journal:
         journal.write(b'{"op_code": 4, "torn')
     return folder
@@ -37,17 +43,33 @@ def test_a_killed_search_gets_its_tables(killed: Path) -> None:
     catch_up(killed)
     assert len(pd.read_parquet(killed / MOLECULES)) == 28
     metrics = read_json(killed / METRICS)
-    assert (metrics["calls"], metrics["budget"], metrics["ended"]) == (28, 28, "stopped")
+    assert (metrics["calls"], metrics["budget"], metrics["ended"]) == (28, 40, "stopped")
     assert (killed / JOURNAL).read_bytes() == journal, "the record is not touched"
-    assert "stopped after 28 of 28 calls; the same command goes on" in write_report(killed).read_text()
+    assert "stopped after 28 of 40 calls; the same command goes on" in write_report(killed).read_text()
 
 
 def test_a_search_at_work_is_shown_so(killed: Path) -> None:
     with exclusive(killed):
         catch_up(killed)
-    assert "at work after 28 of 28 calls" in write_report(killed).read_text()
+    assert "at work after 28 of 40 calls" in write_report(killed).read_text()
     catch_up(killed)
     assert read_json(killed / METRICS)["ended"] == "stopped"
+
+
+def test_a_search_that_ends_meanwhile_keeps_its_own_tables(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([True, False, False])
+    monkeypatch.setattr("molvae.search.catch_up.in_use", lambda folder: next(looks))
+    catch_up(killed)
+    assert read_json(killed / METRICS)["ended"] == "stopped", "looked at anew, and not as it was when it was at work"
+    assert not list(killed.glob(".tables-*"))
+
+
+def test_tables_need_neither_the_oracle_nor_the_model(killed: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = (killed / CONFIG).read_text().replace('name = "qed"', 'name = "gone"').replace('"auto"', '"cuda"')
+    (killed / CONFIG).write_text(text.replace('weights = "zinc250k"', 'weights = "nowhere"'))
+    catch_up(killed)
+    assert len(pd.read_parquet(killed / MOLECULES)) == 28
+    assert "the table has no parts of scores: " in caplog.text
 
 
 def test_a_search_that_ended_keeps_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,15 +85,32 @@ def test_a_fresh_search_leaves_nothing_of_the_old_one(tmp_path: Path, monkeypatc
     folder = tmp_path / "run"
     run(config(tmp_path, budget=10, select={"k": 2, "distance": 0.5}), folder)
     write_report(folder)
-    (folder / WARNINGS).write_text("old")
+    (folder / WARNINGS).write_text("old warning\n")
     before = {file.name for file in folder.iterdir()}
     assert {"report.html", "diverse.csv", "molecules.csv"} <= before
 
     def killed(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
+    def planning(*args: Any) -> Plan:
+        logging.getLogger("molvae").warning("one of the new search")
+        return plan_of(*args)
+
     monkeypatch.setattr(running, "conduct", killed)
+    monkeypatch.setattr(running, "plan_of", planning)
     with pytest.raises(KeyboardInterrupt):
         run(config(tmp_path, budget=10), folder, fresh=True)
     left = {file.name for file in folder.iterdir()}
-    assert left == {".lock", JOURNAL, "config.resolved.toml", "events.jsonl"}
+    assert left == {".lock", JOURNAL, "config.resolved.toml", "events.jsonl", WARNINGS}
+    warned = (folder / WARNINGS).read_text()
+    assert warned.endswith("one of the new search\n")
+    assert "old" not in warned
+
+
+def test_a_fresh_search_does_not_remove_what_it_begins_with(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(config(tmp_path, budget=10), folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    with pytest.raises(ConfigError, match=r"start: .*molecules.csv, which --fresh removes; copy it elsewhere"):
+        run(config(tmp_path, budget=10, start={"file": str(folder / "molecules.csv")}), folder, fresh=True)
+    assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
