@@ -204,8 +204,7 @@ def open_as_coordinator(
     with lock.alone():
         storage = _storage(address, terms, create=True)
     try:
-        if fresh or name in optuna.get_all_study_names(storage):
-            refuse_foreign(address, name)
+        refuse_foreign(address, name)
         if fresh:
             _delete(storage, name)
         directions = [optuna.study.StudyDirection.MAXIMIZE] * n_objectives
