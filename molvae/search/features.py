@@ -39,6 +39,7 @@ DESCRIBED: tuple[tuple[Callable[[Chem.Mol], float], float], ...] = (  # a functi
     (rdMolDescriptors.CalcNumLipinskiHBD, 2.0),
 )
 N_DESCRIBED = len(ELEMENTS) + 1 + len(DESCRIBED)  # 1 for hydrogen
+EXACT = 6  # digits of a descriptor that do not depend on the order of atoms
 MOST = 64  # larger counts of a descriptor are cut to this
 
 
@@ -163,10 +164,14 @@ def _generator(kind: str, radius: int, n_bits: int) -> Any:
 
 
 def described(mols: Sequence[Chem.Mol]) -> Counts:
-    """Elements and descriptors of N molecules as counts, (N, N_DESCRIBED)."""
+    """Elements and descriptors of N molecules as counts, (N, N_DESCRIBED), whatever the order of their atoms.
+
+    Sums over atoms differ in their last digits with that order. Where one lies half-way between two counts, as a logP
+    of -0.25 does, these digits would decide, and a search that is resumed would see another molecule.
+    """
     rows = []
     for mol in mols:
         elements = element_counts(mol)
         composition = [*(elements[e] for e in ELEMENTS), elements["H"] // 2]  # or half of a molecule were hydrogen
-        rows.append(composition + [round(times * of(mol)) for of, times in DESCRIBED])
+        rows.append(composition + [round(times * round(of(mol), EXACT)) for of, times in DESCRIBED])
     return np.clip(np.array(rows, dtype=np.int64).reshape(len(mols), N_DESCRIBED), 0, MOST)

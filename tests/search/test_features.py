@@ -89,6 +89,14 @@ def test_descriptors_are_rdkits_in_their_steps() -> None:
         assert surface == pytest.approx(rdMolDescriptors.CalcTPSA(mol), abs=5.01)
 
 
+def test_the_order_of_atoms_does_not_decide_at_half_a_count() -> None:
+    mol = Chem.MolFromSmiles("C=C(c1nocc1-c1cc(NC(=O)CC(=CN)N(CCN(C)CC)NN)ccn1)c1nc2ccc(=O)oc2nc1NNNN")
+    assert Crippen.MolLogP(mol) == pytest.approx(-0.25, abs=1e-9), "9.5 counts above -5"
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(mol.GetNumAtoms()), (50, 1)), axis=1)
+    renumbered = [Chem.RenumberAtoms(mol, order.tolist()) for order in orders]
+    assert len(np.unique(described([mol, *renumbered]), axis=0)) == 1
+
+
 def test_what_is_out_of_range_is_cut() -> None:
     heavy = Chem.MolFromSmiles("C" * 200)  # logP 78, 402 hydrogens
     assert described([heavy]).max() == MOST
