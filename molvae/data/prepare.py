@@ -87,8 +87,9 @@ class PrepareConfig(Spec):
     @field_validator("split", mode="before")
     @classmethod
     def _random_unless_named(cls, split: object) -> object:
-        kind = "column" if isinstance(split, Mapping) and "column" in split else "random"
-        return {"kind": kind, **split} if isinstance(split, Mapping) else split
+        if not isinstance(split, Mapping):
+            return split
+        return {"kind": "column" if "column" in split else "random", **split}
 
     @field_validator("inputs")
     @classmethod

@@ -130,7 +130,7 @@ class Ledger:
         for key, value in (about or {}).items():
             if self._study.user_attrs.get(key) != value:
                 self._study.set_user_attr(key, value)
-        self.records = [_record(trial.user_attrs) for trial in self._study.get_trials(deepcopy=False)]
+        self.records = _records(self._study)
         for record in self.records:
             self._is_among_best(record)
 
@@ -200,19 +200,15 @@ def read_records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
         DataError: the file is no journal, or a damaged one.
     """
     import optuna
-    from optuna.storages.journal import JournalFileBackend
 
     with TemporaryDirectory() as elsewhere:
         copy = Path(shutil.copy(path, elsewhere))
         repair(copy)
         try:
-            study = optuna.load_study(
-                study_name=STUDY, storage=optuna.storages.JournalStorage(JournalFileBackend(str(copy)))
-            )
-        except (KeyError, json.JSONDecodeError) as error:
-            raise DataError(f"{path}: cannot be read as the record of a search ({error})") from None
-        records = tuple(_record(trial.user_attrs) for trial in study.get_trials(deepcopy=False))
-        return records, tuple(study.metric_names or ("value",))
+            study = optuna.load_study(study_name=STUDY, storage=_storage(copy, named=path))
+        except KeyError:
+            raise DataError(f"{path}: holds no search yet") from None
+        return tuple(_records(study)), tuple(study.metric_names or ("value",))
 
 
 def repair(path: Path) -> None:
@@ -246,25 +242,15 @@ def _is_json(line: bytes) -> bool:
 
 def _open_study(path: Path, objectives: Sequence[str]) -> optuna.Study:
     import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
-    try:
-        study = optuna.create_study(
-            study_name=STUDY,
-            storage=optuna.storages.JournalStorage(backend),
-            sampler=optuna.samplers.RandomSampler(seed=0),
-            directions=["maximize"] * len(objectives),
-            load_if_exists=True,
-        )
-    except json.JSONDecodeError as error:  # a torn last line has been cut off before
-        lines = path.read_bytes().splitlines()
-        damaged = next(number for number, line in enumerate(lines, start=1) if not _is_json(line))
-        raise DataError(
-            f"{path}: line {damaged} of {len(lines)} is damaged ({error}); put a copy from before in its place, cut "
-            "the file off before that line, or begin anew"
-        ) from None
+    study = optuna.create_study(
+        study_name=STUDY,
+        storage=_storage(path),
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        directions=["maximize"] * len(objectives),
+        load_if_exists=True,
+    )
     if len(study.directions) != len(objectives):
         raise DataError(
             f"{path} records a search with {len(study.directions)} objectives, this one has {len(objectives)}; "
@@ -275,6 +261,31 @@ def _open_study(path: Path, objectives: Sequence[str]) -> optuna.Study:
             warnings.simplefilter("ignore")  # experimental since 2023; without the names the dashboard numbers them
             study.set_metric_names(list(objectives))
     return study
+
+
+def _storage(path: Path, named: Path | None = None) -> optuna.storages.JournalStorage:
+    """The journal, read; errors name another file, where it is the copy of one.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
+    try:
+        return optuna.storages.JournalStorage(backend)
+    except json.JSONDecodeError as error:  # a torn last line has been cut off before
+        lines = path.read_bytes().splitlines()
+        damaged = next(number for number, line in enumerate(lines, start=1) if not _is_json(line))
+        raise DataError(
+            f"{named or path}: line {damaged} of {len(lines)} is damaged ({error}); put a copy from before in its "
+            "place, cut the file off before that line, or begin anew"
+        ) from None
+
+
+def _records(study: optuna.Study) -> list[Record]:
+    return [_record(trial.user_attrs) for trial in study.get_trials(deepcopy=False)]
 
 
 def picture(smiles: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from search_molecules import config
 
-from molvae.core.errors import ConfigError
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import CONFIG, METRICS, MOLECULES, exclusive, read_json
 from molvae.report.report import write_report
 from molvae.search import run as running
@@ -46,6 +46,13 @@ def test_a_killed_search_gets_its_tables(killed: Path) -> None:
     assert (metrics["calls"], metrics["budget"], metrics["ended"]) == (28, 40, "stopped")
     assert (killed / JOURNAL).read_bytes() == journal, "the record is not touched"
     assert "stopped after 28 of 40 calls; the same command goes on" in write_report(killed).read_text()
+
+
+def test_a_damaged_record_is_named(killed: Path) -> None:
+    lines = (killed / JOURNAL).read_bytes().splitlines(keepends=True)
+    (killed / JOURNAL).write_bytes(b"".join([*lines[:9], b"{damaged\n", *lines[9:]]))
+    with pytest.raises(DataError, match=rf"^{killed / JOURNAL}: line 10 of \d+ is damaged"):
+        catch_up(killed)
 
 
 def test_a_search_at_work_is_shown_so(killed: Path) -> None:

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 from postgres_server import server
-from shared_study import TERMS, grow_silent, joined
+from shared_study import TERMS, grow_silent, joined, small_search
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError, Interrupted, MolvaeError
-from molvae.search.config import OptimiseConfig
 from molvae.search.run import run
 from molvae.workers import coordinator, lock
 from molvae.workers.coordinator import StudyCrew
@@ -122,14 +120,11 @@ def test_a_coordinator_asks_for_workers(
 
 
 def test_nothing_is_given_up_for_a_server_out_of_reach(tmp_path: Path) -> None:
-    search = {"budget": 3, "start": {"smiles": ["CCO", "CCN", "CCC"]}}
-    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
-    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
-    run(parse_config(config, OptimiseConfig), tmp_path)
+    run(small_search(), tmp_path)
     before = (tmp_path / "journal.log").read_bytes()
-    search["distributed"] = {"storage": "postgresql://ann@127.0.0.1:1/nowhere"}
+    elsewhere = {"storage": "postgresql://ann@127.0.0.1:1/nowhere"}
     with pytest.raises(MolvaeError, match="the storage cannot be used"):
-        run(parse_config(config, OptimiseConfig), tmp_path, fresh=True)
+        run(small_search(distributed=elsewhere), tmp_path, fresh=True)
     assert (tmp_path / "journal.log").read_bytes() == before
 
 
@@ -188,14 +183,11 @@ def test_settings_of_the_address_come_first(postgres: str, monkeypatch: pytest.M
 
 
 def test_a_refused_fresh_start_loses_nothing(tmp_path: Path, spec: DistributedSpec) -> None:
-    search = {"budget": 3, "start": {"smiles": ["CCO", "CCN", "CCC"]}}
-    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
-    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
-    run(parse_config(config, OptimiseConfig), tmp_path)
+    run(small_search(), tmp_path)
     before = {file.name for file in tmp_path.iterdir()}
-    search["distributed"] = {"storage": spec.storage, "study": spec.study}
+    elsewhere = {"storage": spec.storage, "study": spec.study}
     with StudyCrew(spec, TERMS, "a"), pytest.raises(ConfigError, match="has a coordinator already"):
-        run(parse_config(config, OptimiseConfig), tmp_path, fresh=True)
+        run(small_search(distributed=elsewhere), tmp_path, fresh=True)
     assert {file.name for file in tmp_path.iterdir()} == before
 
 

@@ -12,12 +12,10 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
-from shared_study import TERMS, grow_silent, joined
+from shared_study import TERMS, grow_silent, joined, small_search
 
-from molvae.core.config import parse_config
 from molvae.core.errors import ConfigError
 from molvae.oracles import oracle
-from molvae.search.config import OptimiseConfig
 from molvae.search.run import run
 from molvae.workers.coordinator import StudyCrew
 from molvae.workers.crew import Task
@@ -252,9 +250,7 @@ def test_terms_of_another_version_are_named(spec: DistributedSpec) -> None:
 
 def test_a_run_that_was_moved_keeps_its_study(tmp_path: Path, spec: DistributedSpec) -> None:
     first, second = tmp_path / f"{spec.study} first", tmp_path / f"{spec.study} second"
-    search = {"budget": 2, "start": {"smiles": ["CCO", "CCN", "CCC"]}, "distributed": {"storage": spec.storage}}
-    config = {"oracle": {"kind": "named", "name": "qed"}, "search": search}
-    config["method"] = {"kind": "bayesian", "proposers": [{"kind": "graph_mutation"}]}
+    shared = {"storage": spec.storage}
     done = threading.Event()
 
     def keep_working() -> None:
@@ -264,10 +260,9 @@ def test_a_run_that_was_moved_keeps_its_study(tmp_path: Path, spec: DistributedS
     thread = threading.Thread(target=keep_working)
     thread.start()
     try:
-        run(parse_config(config, OptimiseConfig), first)
+        run(small_search(2, distributed=shared), first)
         first.rename(second)
-        search["budget"] = 3
-        assert len(run(parse_config(config, OptimiseConfig), second).records) == 3
+        assert len(run(small_search(3, distributed=shared), second).records) == 3
     finally:
         done.set()
         thread.join()
