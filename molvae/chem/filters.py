@@ -19,7 +19,7 @@ from typing import final
 from rdkit import Chem, DataStructs
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.descriptors import DESCRIPTORS, known_descriptor
+from molvae.chem.descriptors import DESCRIPTORS, EXACT, known_descriptor
 from molvae.chem.fingerprints import FingerprintKind, fingerprint, generator, similarity_to
 from molvae.chem.molecules import parse
 from molvae.core.config import did_you_mean
@@ -88,7 +88,10 @@ class CatalogueFilter(Filter):
 @final
 @dataclass(frozen=True)
 class PropertyWindow(Filter):
-    """A descriptor, named in any case, within [low, high], in its own unit; None leaves an end open."""
+    """A descriptor, named in any case, within [low, high], in its own unit; None leaves an end open.
+
+    A molecule at a bound passes, whatever the order of its atoms: values are compared to six decimals.
+    """
 
     name: str
     low: float | None = None
@@ -105,7 +108,7 @@ class PropertyWindow(Filter):
             raise ConfigError(f"a window on {self.name} has low {self.low:g} above high {self.high:g}")
 
     def reasons(self, mol: Chem.Mol) -> list[str]:
-        value = DESCRIPTORS[self.name](mol)
+        value = round(DESCRIPTORS[self.name](mol), EXACT)
         if self.low is not None and not value >= self.low:
             return [f"{self.name} {value:.4g} < {self.low:g}"]
         if self.high is not None and not value <= self.high:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 from rdkit import Chem, DataStructs
-from rdkit.Chem import AllChem, rdFingerprintGenerator
+from rdkit.Chem import AllChem, rdFingerprintGenerator, rdMolDescriptors
 
 from molvae.chem.filters import (
     CATALOGUES,
@@ -35,6 +36,15 @@ def test_windows() -> None:
     assert PropertyWindow("mw", 40, 50)(ETHANOL)
     assert PropertyWindow("mw", low=50).reasons(ETHANOL) == ["mw 46.07 < 50"]
     assert PropertyWindow("mw", high=40).reasons(ETHANOL) == ["mw 46.07 > 40"]
+
+
+def test_the_order_of_atoms_does_not_decide_at_a_bound() -> None:
+    mol = Chem.MolFromSmiles("CCOc1ccc(OCC)c([C@H]2C(C#N)=C(N)N(c3ccccc3C(F)(F)F)C3=C2C(=O)CCC3)c1")  # from ZINC
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(mol.GetNumAtoms()), (20, 1)), axis=1)
+    renumbered = [Chem.RenumberAtoms(mol, order.tolist()) for order in orders]
+    surfaces = [rdMolDescriptors.CalcTPSA(one) for one in renumbered]
+    assert min(surfaces) < 88.58 < max(surfaces), "sums end differently"
+    assert all(PropertyWindow("tpsa", 88.58, 88.58)(one) for one in renumbered)
 
 
 def test_substructures() -> None:
