@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import re
 
-_IN_ADDRESS = re.compile(r"(\w://[^\s:/@?]*):[^\s'\"]*@")  # up to the last @: a password may hold one, or a slash
-_ONE, _QUERY_OF_ONE = re.compile(r"(\w://[^:/@?]*):.*@"), re.compile(r"([?&]\w*password=)[^&]*", re.IGNORECASE)
-_IN_QUERY = re.compile(r"([?&]\w*password=)[^&\s'\"]*", re.IGNORECASE)
-
 
 def masked(address: str) -> str:
     """One address, or one argument that holds one, with its password left out, whatever characters that has.
@@ -15,7 +11,7 @@ def masked(address: str) -> str:
     >>> masked("postgresql://ann:it's s3cret@host/molvae?sslpassword=a'b")
     'postgresql://ann@host/molvae?sslpassword='
     """
-    return _QUERY_OF_ONE.sub(r"\1", _ONE.sub(r"\1@", address))
+    return _without(address, end=r"\n")
 
 
 def without_password(text: str) -> str:
@@ -26,4 +22,10 @@ def without_password(text: str) -> str:
     >>> without_password("postgresql://ann:s/3@cret@host/molvae?sslpassword=s3cret&sslmode=require")
     'postgresql://ann@host/molvae?sslpassword=&sslmode=require'
     """
-    return _IN_QUERY.sub(r"\1", _IN_ADDRESS.sub(r"\1@", text))
+    return _without(text, end=r"\s'\"")
+
+
+def _without(text: str, end: str) -> str:
+    """The text without the passwords in it, none of which holds a character of `end`."""
+    text = re.sub(rf"(\w://[^:/@?]*):[^{end}]*@", r"\1@", text)  # up to the last @: it may hold one, or a slash
+    return re.sub(rf"([?&]\w*password=)[^&{end}]*", r"\1", text, flags=re.IGNORECASE)
