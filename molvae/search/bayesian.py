@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
 from rdkit import Chem
-from scipy import sparse
 
 from molvae.chem.molecules import parse
 from molvae.core.arrays import AnyArray, Array
@@ -24,13 +23,13 @@ from molvae.search.ask_tell import Search, sift
 from molvae.search.diversity import Spread
 from molvae.search.features import CountFingerprint
 from molvae.search.goals import Goal, Maximum
+from molvae.search.kernel import Weighting
 from molvae.search.library import Library
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import OutcomesGP
 from molvae.search.proposals import Candidate, Parents, Proposer
-from molvae.search.surrogate import Posterior, TanimotoGP, Weighting, joined
+from molvae.search.surrogate import Posterior, TanimotoGP, joined
 
-_NOTHING = sparse.csr_matrix((0, 0))
 WORTHWHILE = 40  # proposals made at once
 
 
@@ -104,7 +103,7 @@ class BayesianSearch(Search):
         self.inner = inner or InnerSpec()
         self._columns: dict[str, AnyArray] = {}  # of the ones in a scored molecule's fingerprint
         self._known: list[str] = []  # what the surrogate has observed, in its order
-        self._reserve: tuple[dict[str, int], sparse.csr_matrix, tuple[float, ...]] = ({}, _NOTHING, ())
+        self._reserve: _Reserve | None = None
 
     def _observe(self, smiles: list[str], values: Array) -> None:
         self._take_in(smiles, values)
@@ -153,70 +152,60 @@ class BayesianSearch(Search):
         best, stalled = self.goal.progress
         stalled = min(stalled, len(self.values) - self._n_learnt)  # measured molecules were no attempts
         scorer = self.acquisition.draw(best, rng, stalled)
-        pool = _Pool(self.surrogate)
-        elite = self.goal.parents(self.inner.parents)
-        standing: dict[str, float] = {}
-        if elite:
-            belief = self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in elite]))
-            standing = dict(zip(elite, scorer(belief).tolist(), strict=True))
-        self._take_up_reserve(pool, standing, scorer)
+        pool = _Pool(scorer, self.surrogate.noise)
+        if elite := self.goal.parents(self.inner.parents):
+            pool.rank(elite, self._belief_in(elite))
+        self._take_up_reserve(pool)
         if not self._noted:
-            self._add(pool, standing, scorer, [Candidate(s, "neighbour") for s in self.neighbours])
+            self._add(pool, [Candidate(s, "neighbour") for s in self.neighbours])
         if self.library is not None:
-            immigrants = self.library.draw(self.inner.immigrants, rng, lambda s: s in self.values or s in pool.index)
-            self._rank(pool, standing, scorer, *immigrants)
+            old = pool.index.keys() | self.values.keys()
+            immigrants, fingerprints = self.library.draw(self.inner.immigrants, rng, lambda s: s in old)
+            if immigrants:
+                pool.add(immigrants, self.surrogate.posterior(fingerprints))
         for counts in self._plan(n, rng):
-            ranked = sorted(standing, key=lambda s: -standing[s])[: self.inner.parents]
+            ranked = sorted(pool.standing, key=lambda s: -pool.standing[s])[: self.inner.parents]
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
-            self._add(pool, standing, scorer, self._candidates(parents, counts, rng))
-        picked = self._picked(pool, n, lambda: self.acquisition.draw(best, rng, stalled), scorer, rng)
-        left = sorted(set(pool.candidates) - set(picked), key=lambda c: (-standing[c.smiles], c))[: self.inner.reserve]
+            self._add(pool, self._candidates(parents, counts, rng))
+        picked = self._picked(pool, n, lambda: self.acquisition.draw(best, rng, stalled), rng)
+        left = pool.best_without(picked)[: self.inner.reserve]
         self._note = [f"{c.smiles} {c.origin}" for c in left]
-        rows = {c.smiles: row for row, c in enumerate(left)}
-        self._reserve = (rows, pool.fingerprints(left), self.surrogate.weights)
+        self._reserve = _Reserve(left, pool.belief_in(left), self.surrogate.weights) if left else None
         return picked
 
-    def _take_up_reserve(self, pool: _Pool, standing: dict[str, float], scorer: Scorer) -> None:
+    def _belief_in(self, told: Sequence[str]) -> Posterior:
+        """The surrogate's belief about molecules whose scores it was told, of which it may have forgotten some."""
+        row_of = {s: row for row, s in enumerate(self._known)}
+        if row_of.keys() >= set(told):
+            return self.surrogate.posterior_of([row_of[s] for s in told])
+        return self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in told]))
+
+    def _take_up_reserve(self, pool: _Pool) -> None:
         """Add what the last batch left; where only its names are of use, since the search was replayed or looks at
         other features now, they are parsed again."""
-        rows, fingerprints, weights = self._reserve
         noted = [Candidate(*entry.split(" ", 1)) for entry in self._noted]
-        if weights == self.surrogate.weights and rows.keys() >= {c.smiles for c in noted}:
-            candidates = [c for c in noted if c.smiles not in self.values]
-            self._rank(pool, standing, scorer, candidates, fingerprints[[rows[c.smiles] for c in candidates]])
-        else:
-            self._add(pool, standing, scorer, noted)
+        reserve = self._reserve
+        if reserve is None or reserve.candidates != noted or reserve.weights != self.surrogate.weights:
+            self._add(pool, noted)
+        elif rows := [row for row, c in enumerate(noted) if c.smiles not in self.values]:
+            pool.add([noted[row] for row in rows], self.surrogate.renewed(reserve.belief.rows(rows)))
 
-    def _picked(
-        self, pool: _Pool, n: int, draw: Callable[[], Scorer], scorer: Scorer, rng: np.random.Generator
-    ) -> list[Candidate]:
+    def _add(self, pool: _Pool, drawn: list[Candidate]) -> None:
+        """Sift candidates and take the good ones into the pool."""
+        candidates, mols = sift(drawn, lambda s: s in self.values or s in pool.index, self.accept)
+        if candidates:
+            fingerprints = self.fingerprint(mols, self.surrogate.weights)
+            pool.add(candidates, self.surrogate.posterior(fingerprints))
+
+    def _picked(self, pool: _Pool, n: int, draw: Callable[[], Scorer], rng: np.random.Generator) -> list[Candidate]:
         """The batch: one draw of the acquisition after another, or by a joint one from pool and best together."""
         known = self.goal.ranked(1) if isinstance(self.acquisition, JointAcquisition) else []
         if not (known and pool.candidates and isinstance(self.acquisition, JointAcquisition)):
-            return pool.pick(n, draw, scorer, Spread(self.min_distance, self.awaited))
+            return pool.pick(n, draw, Spread(self.min_distance, self.awaited))
         belief = joined(pool.beliefs)
-        observed = self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in known]))
-        chosen = self.acquisition.choose(observed, belief, scorer(belief), n, rng)
+        chosen = self.acquisition.choose(self._belief_in(known), belief, pool.scorer(belief), n, rng)
         return [pool.candidates[i] for i in chosen]
-
-    def _add(self, pool: _Pool, standing: dict[str, float], scorer: Scorer, drawn: list[Candidate]) -> None:
-        """Sift candidates and take the good ones into the pool, with their acquisition values in `standing`."""
-        candidates, mols = sift(drawn, lambda s: s in self.values or s in pool.index, self.accept)
-        self._rank(pool, standing, scorer, candidates, self.fingerprint(mols, self.surrogate.weights))
-
-    def _rank(
-        self,
-        pool: _Pool,
-        standing: dict[str, float],
-        scorer: Scorer,
-        candidates: list[Candidate],
-        fingerprints: sparse.csr_matrix,
-    ) -> None:
-        """Take new candidates into the pool, with their acquisition values in `standing`."""
-        if candidates:
-            scores = scorer(pool.add(candidates, fingerprints))
-            standing.update({c.smiles: float(v) for c, v in zip(candidates, scores, strict=True)})
 
     def _plan(self, n: int, rng: np.random.Generator) -> list[list[int]]:
         """How many candidates each proposer makes in each generation, from the shares.
@@ -246,30 +235,49 @@ class BayesianSearch(Search):
         ]
 
 
-class _Pool:
-    """All candidates of one batch with the surrogate's belief about them."""
+@dataclass(frozen=True)
+class _Reserve:
+    """What a batch left for the next one: the candidates, and the belief about them under weights of the features."""
 
-    def __init__(self, surrogate: TanimotoGP | OutcomesGP) -> None:
-        self.surrogate = surrogate
+    candidates: list[Candidate]
+    belief: Posterior
+    weights: tuple[float, ...]
+
+
+class _Pool:
+    """All candidates of one batch, with the surrogate's belief about them.
+
+    Attributes:
+        standing: of the candidates and of other molecules that may be parents, what the acquisition function gives.
+    """
+
+    def __init__(self, scorer: Scorer, noise: float) -> None:
+        self.scorer, self.noise = scorer, noise
+        self.standing: dict[str, float] = {}
         self.index: dict[str, int] = {}  # SMILES to row
         self.candidates: list[Candidate] = []
-        self.codes: list[sparse.csr_matrix] = []
         self.beliefs: list[Posterior] = []
 
-    def add(self, candidates: list[Candidate], fingerprints: sparse.csr_matrix) -> Posterior:
-        belief = self.surrogate.posterior(fingerprints)
-        self.codes.append(fingerprints)
+    def rank(self, smiles: Sequence[str], belief: Posterior) -> None:
+        """Give molecules a standing."""
+        self.standing.update(zip(smiles, self.scorer(belief).tolist(), strict=True))
+
+    def add(self, candidates: Sequence[Candidate], belief: Posterior) -> None:
+        """Take in new candidates."""
+        self.rank([c.smiles for c in candidates], belief)
         self.beliefs.append(belief)
-        self.candidates += candidates
         self.index.update({c.smiles: row for row, c in enumerate(candidates, len(self.index))})
-        return belief
+        self.candidates += candidates
 
-    def fingerprints(self, candidates: Sequence[Candidate]) -> sparse.csr_matrix:
-        """Fingerprints of some of its candidates, (n, F)."""
-        rows = [self.index[c.smiles] for c in candidates]
-        return sparse.vstack(self.codes, format="csr")[rows] if rows else _NOTHING
+    def best_without(self, picked: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates that were not picked, best first."""
+        return sorted(set(self.candidates) - set(picked), key=lambda c: (-self.standing[c.smiles], c))
 
-    def pick(self, n: int, draw: Callable[[], Scorer], first: Scorer, spread: Spread) -> list[Candidate]:
+    def belief_in(self, candidates: Sequence[Candidate]) -> Posterior:
+        """The belief about some of its candidates."""
+        return joined(self.beliefs).rows([self.index[c.smiles] for c in candidates])
+
+    def pick(self, n: int, draw: Callable[[], Scorer], spread: Spread) -> list[Candidate]:
         """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.
 
         The first pick maximises the function the inner search used, each other one a fresh draw; those that `spread`
@@ -282,7 +290,7 @@ class _Pool:
         variance = belief.std**2
         factors = np.zeros((0, len(variance)))  # rows of the pivoted Cholesky factor of the posterior covariance
         for _ in range(min(n, len(self.candidates))):
-            scorer = draw() if picked else first
+            scorer = draw() if picked else self.scorer
             scores = scorer(replace(belief, std=np.sqrt(variance)))
             ranked = (int(j) for j in np.argsort(-scores, kind="stable"))
             i = next((j for j in ranked if j not in picked and spread.admits(self.candidates[j].smiles)), -1)
@@ -291,7 +299,7 @@ class _Pool:
             spread.take(self.candidates[i].smiles)
             picked.append(i)
             row = belief.covariance_with(i) - factors[:, i] @ factors
-            row /= np.sqrt(max(row[i], 0.0) + self.surrogate.noise * belief.scale**2)
+            row /= np.sqrt(max(row[i], 0.0) + self.noise * belief.scale**2)
             factors = np.vstack([factors, row])
             variance = np.maximum(variance - row**2, 1e-12 * belief.scale**2)
         return [self.candidates[i] for i in picked]

@@ -16,6 +16,7 @@ from molvae.search.bayesian import BayesianSearch, InnerSpec
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
 from molvae.search.goals import Goal, Maximum, ParetoFront
 from molvae.search.islands import Islands
+from molvae.search.kernel import Weighting
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
 from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.proposals import Proposer
@@ -28,7 +29,7 @@ from molvae.search.specs import (
     ProposerSpec,
     build_acquisition,
 )
-from molvae.search.surrogate import Scaling, TanimotoGP, Weighting
+from molvae.search.surrogate import Scaling, TanimotoGP
 
 
 @dataclass(frozen=True)

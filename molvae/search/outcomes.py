@@ -21,15 +21,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import sparse
 
 from molvae.core.arrays import Array
 from molvae.core.errors import ConfigError
-from molvae.search.surrogate import LARGEST_SCORE, Posterior, Scaling, TanimotoGP, Weighting, units
+from molvae.search.kernel import Weighting
+from molvae.search.surrogate import LARGEST_SCORE, Posterior, Scaling, TanimotoGP, units
 
 UNKNOWN = 1.0  # amount by which a constraint counts as broken where its outcome could not be had
 
@@ -104,21 +104,12 @@ class OutcomesPosterior(Posterior):
         """The belief about some of the outcomes."""
         return replace(self, mean=self.mean[:, chosen], offsets=self.offsets[chosen], scales=self.scales[chosen])
 
-    def rows(self, chosen: Any) -> OutcomesPosterior:
-        """The belief about some of the molecules."""
-        return replace(
-            self,
-            mean=self.mean[chosen],
-            std=self.std[chosen],
-            fingerprints=self.fingerprints[chosen],
-            projection=self.projection[:, chosen],
-        )
-
     def own_unit(self, column: int) -> Posterior:
         """The belief about one outcome in its own unit, as a `TanimotoGP` of that outcome alone would have it."""
         scale = float(self.scales[column])
         mean = self.offsets[column] + scale * self.mean[:, column]
-        return Posterior(mean, scale * self.std, self.fingerprints, self.projection, scale)
+        own = {"mean": mean, "std": scale * self.std, "scale": scale}
+        return Posterior(**{f.name: getattr(self, f.name) for f in fields(Posterior)} | own)
 
     def standard(self, values: Sequence[float] | Array) -> Array:
         """Outcomes (..., K) in units of y."""
@@ -191,12 +182,23 @@ class OutcomesGP:
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> OutcomesPosterior:
         """Belief about the noise-free outcomes of molecules (M, F)."""
-        shared = self._process.posterior(fingerprints)
+        return self._belief(self._process.posterior(fingerprints))
+
+    def posterior_of(self, rows: Sequence[int]) -> OutcomesPosterior:
+        """Belief about observed molecules, see `TanimotoGP.posterior_of`."""
+        return self._belief(self._process.posterior_of(rows))
+
+    def renewed(self, belief: Posterior) -> OutcomesPosterior:
+        """An earlier belief in the light of what was observed since, see `TanimotoGP.renewed`."""
+        return self._belief(self._process.renewed(belief))
+
+    def _belief(self, shared: Posterior) -> OutcomesPosterior:
+        """The belief about all outcomes, given that of the process about the same molecules."""
         offsets, scales = self._fixed_units or self._units()
-        mean = np.zeros((fingerprints.shape[0], self.outcomes.n_outcomes))
+        mean = np.zeros((len(shared.std), self.outcomes.n_outcomes))
         if len(self):
             mean = shared.projection.T @ self._process.whiten((self._values - offsets) / scales)
-        return OutcomesPosterior(mean, shared.std, shared.fingerprints, shared.projection, 1.0, offsets, scales)
+        return OutcomesPosterior(**(vars(shared) | {"mean": mean, "scale": 1.0}), offsets=offsets, scales=scales)
 
     def _units(self) -> tuple[Array, Array]:
         """Offsets (K,) and scales (K,) that turn outcomes into y."""

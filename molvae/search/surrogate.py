@@ -6,7 +6,7 @@ symbol shape           meaning
 N      int             molecules observed (finite score)
 M      int             molecules asked about
 F      int             fingerprint columns, see `features`
-K      (N, N)          kernel of the observed, K_ij = sum_f min(a_if, a_jf) / sum_f max(a_if, a_jf)
+K      (N, N)          kernel of the observed
 k      (N, M)          kernel between observed and asked
 L      (N, N)          lower Cholesky factor of K + noise I + diag(errors) / scale^2
 V      (N, M)          L^-1 k
@@ -19,8 +19,7 @@ std    (M,)            scale sqrt(1 - sum_n V_nm^2)
 Hyper-parameters are fixed, not fitted (Tripp & Hernandez-Lobato 2024, "Diagnosing and fixing common problems in
 Bayesian optimization for molecule design", arXiv:2406.07709): mean 0, amplitude 1, noise 1e-4. The exception are the
 weights in the kernel, see `Weighting`. Posterior: Rasmussen & Williams 2006, algorithm 2.1, leave-one-out errors:
-equations 5.10 to 5.12; kernel: Ralaivola et al. 2005, doi:10.1016/j.neunet.2005.07.009 ("MinMax").
-Not to be confused with Tanimoto on bits: there a count of 2 equals a count of 1.
+equations 5.10 to 5.12. The kernel is that of `kernel`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -36,6 +35,7 @@ from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 
 from molvae.core.arrays import Array
 from molvae.core.errors import MolvaeError
+from molvae.search.kernel import Weighting, sizes, tanimoto
 
 CITATION = "Tripp & Hernandez-Lobato 2024, arXiv:2406.07709 (Tanimoto Gaussian process with fixed hyper-parameters)"
 
@@ -43,35 +43,7 @@ Scaling = Literal["none", "range", "standard"]
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)
 FEWEST = 20  # molecules known before a weight is chosen
-DENSE_ROWS = 128  # fingerprints written out at once
 LARGEST_SCORE = 1e100  # beyond it, differences and squares of scores overflow; ranges below its inverse are constants
-
-
-def tanimoto(a: sparse.csr_matrix, b: sparse.csr_matrix) -> Array:
-    """Tanimoto similarity of unary codes (N, F) and (M, F): (N, M); two empty ones have 1."""
-    common = _inner_products(a, b)
-    total = np.asarray(a.multiply(a).sum(axis=1)) + np.asarray(b.multiply(b).sum(axis=1)).T
-    union = total - common
-    return np.where(union > 0, common / np.where(union > 0, union, 1.0), 1.0)
-
-
-def _inner_products(a: sparse.csr_matrix, b: sparse.csr_matrix) -> Array:
-    """Of sparse rows (N, F) and (M, F): (N, M); the fewer rows are made dense, in the columns where they have anything,
-    which takes a third of the time."""
-    n, m = a.shape[0], b.shape[0]
-    if m > n:
-        return _inner_products(b, a).T
-    products = np.zeros((n, m))
-    for first in range(0, m, DENSE_ROWS):
-        part = b[first : first + DENSE_ROWS]
-        columns, place = np.unique(part.indices, return_inverse=True)
-        dense = np.zeros((1 + len(columns), part.shape[0]))  # row 0 is for all columns that `part` has not
-        dense[1 + place, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))] = part.data
-        row = np.zeros(b.shape[1], dtype=np.int32)
-        row[columns] = 1 + np.arange(len(columns))
-        narrow = sparse.csr_matrix((a.data, row[a.indices], a.indptr), shape=(n, len(dense)))
-        products[:, first : first + DENSE_ROWS] = narrow @ dense
-    return products
 
 
 @dataclass(frozen=True)
@@ -82,6 +54,8 @@ class Posterior:
         mean, std: (M,).
         fingerprints: (M, F), weighted, and `projection` V (N, M): what a covariance needs.
         scale: score per unit amplitude.
+        kernel: k (N, M), which spares a later belief about the same molecules the most of its work.
+        era: of the surrogate; while that has the same, `kernel` is that with the first N it has observed.
     """
 
     mean: Array
@@ -89,6 +63,19 @@ class Posterior:
     fingerprints: sparse.csr_matrix
     projection: Array
     scale: float
+    kernel: Array
+    era: int
+
+    def rows(self, chosen: Any) -> Self:
+        """The belief about some of the molecules."""
+        return replace(
+            self,
+            mean=self.mean[chosen],
+            std=self.std[chosen],
+            fingerprints=self.fingerprints[chosen],
+            projection=self.projection[:, chosen],
+            kernel=self.kernel[:, chosen],
+        )
 
     def covariance(self) -> Array:
         """Joint posterior covariance, (M, M)."""
@@ -111,41 +98,8 @@ def joined(beliefs: Sequence[AnyPosterior]) -> AnyPosterior:
         std=np.concatenate([b.std for b in beliefs]),
         fingerprints=sparse.vstack([b.fingerprints for b in beliefs], format="csr"),
         projection=np.concatenate([b.projection for b in beliefs], axis=1),
+        kernel=np.concatenate([b.kernel for b in beliefs], axis=1),
     )
-
-
-@dataclass(frozen=True)
-class Weighting:
-    """How much each block of features counts: the choice that predicts best what was observed.
-
-    What a score depends on is not known beforehand (see `features`). Of a few weightings, `TanimotoGP.adapt` takes the
-    one with the least leave-one-out error. Its likelihood would not tell: the fixed amplitude favours the largest
-    weights, whatever the score.
-
-    Attributes:
-        ends: the columns at which the blocks end.
-        choices: weights of the blocks; the first until enough is observed.
-    """
-
-    ends: tuple[int, ...]
-    choices: tuple[tuple[float, ...], ...]
-
-    def applied(self, code: sparse.csr_matrix, weights: Sequence[float]) -> sparse.csr_matrix:
-        """Unary code (N, F) such that inner products carry the weights; without the columns whose weight is 0."""
-        data = np.sqrt(weights)[np.searchsorted(self.ends, code.indices, side="right")]
-        counts = data > 0
-        before = np.concatenate([[0], np.cumsum(counts)])
-        return sparse.csr_matrix((data[counts], code.indices[counts], before[code.indptr]), shape=code.shape)
-
-    def kernels(self, code: sparse.csr_matrix) -> Iterator[Array]:
-        """The kernel (N, N) under each of the choices."""
-        blocks = [code[:, start:end] for start, end in zip((0, *self.ends), self.ends, strict=False)]
-        common = [_inner_products(block, block) for block in blocks]
-        for weights in self.choices:
-            both = sum(weight * part for weight, part in zip(weights, common, strict=True) if weight)
-            size = np.diag(both)
-            union = size[:, None] + size - both
-            yield np.where(union > 0, both / np.where(union > 0, union, 1.0), 1.0)
 
 
 class TanimotoGP:
@@ -161,14 +115,17 @@ class TanimotoGP:
     def __init__(self, noise: float = 1e-4, scaling: Scaling = "range", weighting: Weighting | None = None) -> None:
         self.noise, self.scaling, self.weighting = noise, scaling, weighting
         self.weights: tuple[float, ...] = () if weighting is None else weighting.choices[0]
+        self.era = 0  # rises whenever observed molecules change: are forgotten, looked at otherwise, or only believed
         self._adapted = 0  # molecules known when the weights were last chosen
-        self._factor = np.zeros((0, 0))
+        self._kernel = self._factor = np.zeros((0, 0))
+        self._sizes = np.zeros(0)  # of the observed, as the kernel wants them
         self._scores = np.zeros(0)
         self._told = np.zeros(0)  # the scores, and those of molecules forgotten since: all of them give the units
         self._errors = np.zeros(0)
         self._factored_scale = 1.0  # the scale that `errors` were divided by in the factor
         self._code: sparse.csr_matrix | None = None  # of the observed, as it came
         self._observed: sparse.csr_matrix | None = None  # and weighted
+        self._whitened: Array | None = None  # L^-1 y, once it was asked for
         self._fixed_units: tuple[float, float] | None = None  # while `believing`
 
     def __len__(self) -> int:
@@ -194,21 +151,30 @@ class TanimotoGP:
         scale = self._units()[1]
         changed = scale != self._factored_scale and self._errors.any()  # errors over scale^2 are then others
         self._factored_scale = scale
-        self._factorise(self._observed, 0 if changed else n)
+        self._grow_kernel()
+        self._factorise(0 if changed else n)
 
-    def _factorise(self, observed: sparse.csr_matrix, first: int) -> None:
+    def _grow_kernel(self) -> None:
+        """Compute the kernel from the rows that it lacks on."""
+        assert self._observed is not None
+        n = len(self._kernel)
+        new = self._observed[n:]
+        within, across = tanimoto(new, new), tanimoto(self._observed[:n], new, self._sizes[:n])
+        self._kernel = np.block([[self._kernel, across], [across.T, within]])
+        self._sizes = np.concatenate([self._sizes[:n], sizes(new)])
+
+    def _factorise(self, first: int) -> None:
         """Compute the rows of the Cholesky factor from `first` on: from 0, or from where it ends."""
         n = len(self)
         grown = np.zeros((n, n))  # no larger: LAPACK would copy a part of a matrix at each solve
         grown[:first, :first] = self._factor[:first, :first]
-        new = observed[first:]
-        block = tanimoto(new, new) + np.diag(self.noise + self._errors[first:] / self._factored_scale**2)
+        block = self._kernel[first:, first:] + np.diag(self.noise + self._errors[first:] / self._factored_scale**2)
         if first:
-            side = self.whiten(tanimoto(observed[:first], new))
+            side = self.whiten(self._kernel[:first, first:])
             block -= side.T @ side
             grown[first:, :first] = side.T
         grown[first:, first:] = _cholesky(block)
-        self._factor = grown
+        self._factor, self._whitened = grown, None
 
     def adapt(self, y: Array | None = None) -> None:
         """Choose the weights of the blocks anew, where a fifth more is observed than the last time; O(N^3).
@@ -231,8 +197,10 @@ class TanimotoGP:
         chosen = self.weighting.choices[int(np.argmin(errors))]
         if chosen != self.weights:
             self.weights = chosen
-            self._observed = self._weighted(self._code)
-            self._factorise(self._observed, 0)
+            self._observed, self._kernel = self._weighted(self._code), np.zeros((0, 0))
+            self.era += 1
+            self._grow_kernel()
+            self._factorise(0)
 
     def _weighted(self, code: sparse.csr_matrix) -> sparse.csr_matrix:
         return code if self.weighting is None else self.weighting.applied(code, self.weights)
@@ -247,7 +215,9 @@ class TanimotoGP:
         chosen = np.asarray(rows, dtype=np.int64)
         self._code, self._observed = self._code[chosen], self._observed[chosen]
         self._scores, self._errors = self._scores[chosen], self._errors[chosen]
-        self._factorise(self._observed, 0)
+        self._kernel, self._sizes = self._kernel[np.ix_(chosen, chosen)], self._sizes[chosen]
+        self.era += 1
+        self._factorise(0)
 
     @contextmanager
     def believing(self, fingerprints: sparse.csr_matrix) -> Iterator[None]:
@@ -256,27 +226,45 @@ class TanimotoGP:
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
         Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
         """
-        before = self._scores, self._told, self._errors, self._code, self._observed, self._factor
+        before = dict(vars(self))  # nothing in it is changed in place
         self._fixed_units = self._units()
+        self.era += 1
         try:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
         finally:
-            self._scores, self._told, self._errors, self._code, self._observed, self._factor = before
-            self._fixed_units = None
+            vars(self).update(before, era=self.era + 1)
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""
+        return self._belief(self._weighted(fingerprints), np.zeros((0, fingerprints.shape[0])))
+
+    def posterior_of(self, rows: Sequence[int]) -> Posterior:
+        """Belief about observed molecules, counted from the first observed; their kernel is known."""
+        if self._observed is None:
+            raise IndexError("no molecule has been observed")
+        return self._belief(self._observed[rows], self._kernel[:, rows])
+
+    def renewed(self, belief: Posterior) -> Posterior:
+        """An earlier belief in the light of what was observed since; the weights must be those of that time."""
+        return self._belief(belief.fingerprints, belief.kernel[: len(self) if belief.era == self.era else 0])
+
+    def _belief(self, fingerprints: sparse.csr_matrix, kernel: Array) -> Posterior:
+        """Belief about molecules with weighted fingerprints (M, F), whose kernel with the first observed is known."""
         m = fingerprints.shape[0]
-        fingerprints = self._weighted(fingerprints)
         offset, scale = self._units()
         if self._observed is None:
-            return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, np.zeros((0, m)), scale)
-        projection = self.whiten(tanimoto(self._observed, fingerprints))
-        whitened = self.whiten((self._scores - offset) / scale)
+            empty = np.zeros((0, m))
+            return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, empty, scale, empty, self.era)
+        if (known := len(kernel)) < len(self):
+            rest = self._observed[known:] if known else self._observed  # a slice of all would be a copy
+            kernel = np.concatenate([kernel, tanimoto(rest, fingerprints, self._sizes[known:])])
+        projection = self.whiten(kernel)
+        if self._whitened is None:
+            self._whitened = self.whiten((self._scores - offset) / scale)
         variance = np.maximum(1.0 - np.einsum("nm,nm->m", projection, projection), 1e-12)
-        mean = offset + scale * (whitened @ projection)
-        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale)
+        mean = offset + scale * (self._whitened @ projection)
+        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale, kernel, self.era)
 
     def whiten(self, y: Array) -> Array:
         """L^-1 y for any y (N,) or (N, K): several outcomes of the same molecules share one factor."""

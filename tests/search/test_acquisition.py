@@ -14,7 +14,8 @@ from molvae.search.surrogate import Posterior, TanimotoGP
 
 
 def belief(mean: list[float], std: list[float]) -> Posterior:
-    return Posterior(np.array(mean), np.array(std), sparse.csr_matrix((len(mean), 1)), np.zeros((0, len(mean))), 1.0)
+    none = np.zeros((0, len(mean)))
+    return Posterior(np.array(mean), np.array(std), sparse.csr_matrix((len(mean), 1)), none, 1.0, none, 0)
 
 
 def test_log_h_equals_botorch_from_very_bad_to_very_good() -> None:

@@ -31,10 +31,11 @@ from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import Constraints
 from molvae.search.features import CountFingerprint
+from molvae.search.kernel import tanimoto
 from molvae.search.ledger import Ledger, Record
 from molvae.search.methods import Setting
 from molvae.search.run import run
-from molvae.search.surrogate import TanimotoGP, tanimoto
+from molvae.search.surrogate import TanimotoGP
 from molvae.workers.crew import Scored, Task
 from molvae.workers.local import LocalCrew, isolated
 

@@ -7,7 +7,7 @@ from rdkit.Chem import Crippen, rdFingerprintGenerator, rdMolDescriptors
 from search_molecules import MOLECULES
 
 from molvae.search.features import ELEMENTS, MOST, N_DESCRIBED, CountFingerprint, described
-from molvae.search.surrogate import Weighting, tanimoto
+from molvae.search.kernel import Weighting, tanimoto
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
 

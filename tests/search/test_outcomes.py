@@ -15,10 +15,11 @@ from molvae.search.acquisition import LogExpectedImprovement, UpperConfidenceBou
 from molvae.search.feasibility import Feasible, log_between, log_feasibility, log_positive
 from molvae.search.features import CountFingerprint
 from molvae.search.goals import ParetoFront
+from molvae.search.kernel import Weighting
 from molvae.search.methods import Setting
 from molvae.search.outcomes import UNKNOWN, Outcomes, OutcomesGP, Window
 from molvae.search.pareto import front_mask, hypervolume, infer_reference
-from molvae.search.surrogate import TanimotoGP, Weighting
+from molvae.search.surrogate import TanimotoGP
 
 FINGERPRINTS = CountFingerprint()([Chem.MolFromSmiles(s) for s in MOLECULES])
 VALUES = np.random.default_rng(0).normal(size=(8, 3)) * [1.0, 50.0, 1e-3] + [0.0, 300.0, 7.0]

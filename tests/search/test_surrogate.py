@@ -13,7 +13,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from molvae.search.features import N_DESCRIBED, CountFingerprint
-from molvae.search.surrogate import DENSE_ROWS, TanimotoGP, Weighting, leave_one_out_error, tanimoto, units
+from molvae.search.kernel import DENSE_ROWS, Weighting, tanimoto
+from molvae.search.surrogate import Posterior, TanimotoGP, leave_one_out_error, units
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
 X = CountFingerprint()(MOLS)
@@ -233,6 +234,44 @@ def test_a_changed_weight_is_that_of_a_process_that_had_it_from_the_beginning() 
     np.testing.assert_allclose(ours.mean, expected.mean, atol=1e-8)
     np.testing.assert_allclose(ours.std, expected.std, atol=1e-8)
     np.testing.assert_allclose(ours.covariance_with(0), expected.covariance_with(0), atol=1e-8)
+
+
+def same(a: Posterior, b: Posterior) -> bool:
+    """To the last bit: a search that kept a belief goes on like one that was resumed and had to compute it anew."""
+    parts = ("mean", "std", "projection", "kernel")
+    return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in parts)
+
+
+def test_a_belief_kept_is_that_computed_anew() -> None:
+    codes, asked = FINGERPRINT(SAMPLED[:50]), FINGERPRINT(SAMPLED[50:])
+    y = np.array([Crippen.MolLogP(mol) for mol in SAMPLED[:50]])
+    gp = TanimotoGP(weighting=Weighting(WEIGHTING.ends, (WEIGHTING.choices[5],)))  # roles, pairs and descriptors
+    before = gp.posterior(asked)
+    gp.append(codes[:20], y[:20])
+    early = gp.posterior(asked)
+    assert same(gp.renewed(before), early)
+    gp.append(codes[20:], y[20:])
+    late = gp.posterior(asked)
+    assert same(gp.renewed(early), late)
+    assert same(gp.renewed(early.rows([7, 2])), gp.posterior(asked[[7, 2]]))
+    with gp.believing(codes[:3]):
+        believed = gp.posterior(asked)
+        assert same(gp.renewed(late), believed)
+    assert same(gp.renewed(believed), late)
+    gp.keep([*range(5, 25), 40])
+    assert same(gp.renewed(late), gp.posterior(asked))
+
+
+def test_the_belief_about_the_observed_needs_no_fingerprints() -> None:
+    codes, y = FINGERPRINT(SAMPLED), np.array([Crippen.MolLogP(mol) for mol in SAMPLED])
+    gp = TanimotoGP(weighting=WEIGHTING)
+    for part in (slice(0, 30), slice(30, 47), slice(47, None)):
+        gp.append(codes[part], y[part])
+        gp.adapt()
+    assert gp.weights != WEIGHTING.choices[0]
+    assert same(gp.posterior_of([50, 3, 4]), gp.posterior(codes[[50, 3, 4]]))
+    gp.keep([3, 9, 50])
+    assert same(gp.posterior_of([2, 0]), gp.posterior(codes[[50, 3]]))
 
 
 def test_beliefs_leave_no_trace() -> None:
