@@ -56,7 +56,7 @@ def optimise(
     """Find molecules that an oracle scores highly; the result holds all that were scored, in call order.
 
     Ctrl-C ends the search after the batch at hand, with what was found so far; with a `ledger` the same call goes on.
-    Other settings are those of `configs/search/default.toml`, but for its fewer candidates beyond 1,500 calls.
+    Other settings are those of `configs/search/default.toml`, but for its fewer candidates beyond 2,000 calls.
 
     Args:
         oracle: an `Oracle`, the name of one, a Python function, or a list of these, each an objective; see
