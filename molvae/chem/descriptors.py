@@ -254,8 +254,6 @@ PENALISED_LOGP: dict[str, PenalisedLogP] = {
 
 # --------------------------------------------------------------------------------------------------------------- table
 
-EXACT = 6  # decimals that do not depend on the order of atoms, in which sums over them end differently
-
 DESCRIPTORS: dict[str, Callable[[Chem.Mol], float]] = {
     "qed": qed,
     "sa": sa_score,

@@ -19,9 +19,10 @@ from typing import final
 from rdkit import Chem, DataStructs
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.descriptors import DESCRIPTORS, EXACT, known_descriptor
+from molvae.chem.descriptors import DESCRIPTORS, known_descriptor
 from molvae.chem.fingerprints import FingerprintKind, fingerprint, generator, similarity_to
 from molvae.chem.molecules import parse
+from molvae.core.bounds import just_above, just_below
 from molvae.core.config import did_you_mean
 from molvae.core.errors import ConfigError
 
@@ -88,10 +89,7 @@ class CatalogueFilter(Filter):
 @final
 @dataclass(frozen=True)
 class PropertyWindow(Filter):
-    """A descriptor, named in any case, within [low, high], in its own unit; None leaves an end open.
-
-    A molecule at a bound passes, whatever the order of its atoms: values are compared to six decimals.
-    """
+    """A descriptor, named in any case, within [low, high], in its own unit; None leaves an end open."""
 
     name: str
     low: float | None = None
@@ -108,10 +106,13 @@ class PropertyWindow(Filter):
             raise ConfigError(f"a window on {self.name} has low {self.low:g} above high {self.high:g}")
 
     def reasons(self, mol: Chem.Mol) -> list[str]:
-        value = round(DESCRIPTORS[self.name](mol), EXACT)
-        if self.low is not None and not value >= self.low:
+        return self.against(DESCRIPTORS[self.name](mol))
+
+    def against(self, value: float) -> list[str]:
+        """The reasons for a molecule whose descriptor is known."""
+        if self.low is not None and not value >= just_below(self.low):
             return [f"{self.name} {value:.4g} < {self.low:g}"]
-        if self.high is not None and not value <= self.high:
+        if self.high is not None and not value <= just_above(self.high):
             return [f"{self.name} {value:.4g} > {self.high:g}"]
         return []
 

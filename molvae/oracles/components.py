@@ -187,8 +187,8 @@ class Window(Spec):
         return f"{self.name} in [{self.low}, {self.high}]"
 
     def value(self, molecule: ParsedMolecule) -> float:
-        value = molecule.descriptor(self.name)
-        return float((self.low is None or value >= self.low) and (self.high is None or value <= self.high))
+        window = PropertyWindow(self.name, self.low, self.high)
+        return float(not window.against(molecule.descriptor(self.name)))
 
 
 class Substructures(Spec):

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 from scipy.special import expit
 
+from molvae.core.bounds import just_above, just_below
 from molvae.core.config import Spec
 from molvae.oracles.oracle import FloatArray
 
@@ -107,8 +108,8 @@ class Threshold(Spec):
 
     def __call__(self, x: ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=float)
-        passes = x >= self.threshold if self.wanted == "above" else x <= self.threshold
-        return np.where(np.isnan(x), np.nan, passes.astype(float))
+        passes = x >= just_below(self.threshold) if self.wanted == "above" else x <= just_above(self.threshold)
+        return np.where(np.isnan(x), np.nan, passes)
 
 
 class Sigmoid(Spec):

@@ -24,7 +24,7 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 from scipy import sparse
 
 from molvae.chem.crippen import logp
-from molvae.chem.descriptors import EXACT, element_counts, tpsa
+from molvae.chem.descriptors import element_counts, tpsa
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -39,6 +39,7 @@ DESCRIBED: tuple[tuple[Callable[[Chem.Mol], float], float], ...] = (  # a functi
     (rdMolDescriptors.CalcNumLipinskiHBD, 2.0),
 )
 N_DESCRIBED = len(ELEMENTS) + 1 + len(DESCRIBED)  # 1 for hydrogen
+EXACT = 6  # decimals of a descriptor that do not depend on the order of atoms
 MOST = 64  # larger counts of a descriptor are cut to this
 
 

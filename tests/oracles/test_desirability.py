@@ -50,6 +50,13 @@ def test_modifier(modifier, formula, at_minus_inf, at_plus_inf) -> None:  # type
     assert math.isnan(float(modifier(math.nan)))
 
 
+@pytest.mark.parametrize("wanted", ["above", "below"])
+def test_a_last_digit_does_not_decide_at_a_threshold(wanted: str) -> None:
+    """The sums of one molecule's polar surface, in three orders of its atoms, and a nanomolar constant."""
+    assert Threshold(threshold=88.58, wanted=wanted)([88.58000000000001, 88.57999999999998, 88.58]).tolist() == [1] * 3
+    assert Threshold(threshold=2e-9, wanted=wanted)([1e-9, 3e-9]).tolist() == [wanted == "below", wanted == "above"]
+
+
 @pytest.mark.parametrize(
     ("model", "parameters"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rdkit import Chem
 
 from molvae.chem.descriptors import DESCRIPTORS
 from molvae.core.config import Spec, dump_config, load_config
@@ -42,6 +43,13 @@ def test_every_listed_oracle_keeps_the_contract(info) -> None:  # type: ignore[n
     assert built.n_objectives == 1
     assert info.source
     assert all(len(part) == 4 for part in built.components(MOLECULES).values())
+
+
+def test_a_window_does_not_hang_on_the_order_of_atoms() -> None:
+    mol = Chem.MolFromSmiles("CCOc1ccc(OCC)c([C@H]2C(C#N)=C(N)N(c3ccccc3C(F)(F)F)C3=C2C(=O)CCC3)c1")
+    spelt = list(Chem.MolToRandomSmilesVect(mol, 20, randomSeed=1))
+    assert len(set(oracle("tpsa")(spelt))) > 1, "sums end differently"
+    assert oracle("window", name="tpsa", low=88.58, high=88.58)(spelt).tolist() == [1.0] * 20
 
 
 def test_listing_is_complete() -> None:
