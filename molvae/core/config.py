@@ -76,6 +76,22 @@ def dump_config(spec: BaseModel, path: str | Path) -> None:
     write_text(path, tomli_w.dumps(spec.model_dump(mode="json", exclude_none=True)))
 
 
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs in two dumped models: dotted keys with both values, None for one that is not there.
+
+    >>> differing({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"x": 1, "y": 4}})
+    {'a.y': (2, 4), 'b': (3, None)}
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= {f"{key}.{below}": pair for below, pair in differing(old, new).items()}
+        elif old != new:
+            found[key] = (old, new)
+    return found
+
+
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
     """The ending of a message: "; did you mean 'x'?" where a choice is close to `word`, in any case, else ""."""
     close = _closest(word, choices)

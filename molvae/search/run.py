@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import rdkit
 
-from molvae.core.config import dump_config, load_config
+from molvae.core.config import differing, dump_config, load_config
 from molvae.core.devices import pick_device
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import CONFIG, EVENTS, MANIFEST, REPORT, append_event, exclusive, read_events, sha256_text
@@ -179,22 +178,11 @@ def _check_same(config: OptimiseConfig, run_dir: Path) -> None:
     if not (file.exists() and (run_dir / JOURNAL).exists()):
         return
     before, now = _what_must_stay(load_config(file, OptimiseConfig)), _what_must_stay(config)
-    if before != now:
-        changed = ", ".join(_differences(before, now))
+    if changed := ", ".join(differing(before, now)):
         raise ConfigError(
             f"{run_dir} holds a search with another config (differs in: {changed}); "
             "choose another run directory, or --fresh to begin anew"
         )
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """Dotted keys of what differs."""
-    for key in now:
-        old, new = before.get(key), now[key]
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from (f"{key}.{below}" for below in _differences(old, new))
-        elif old != new:
-            yield key
 
 
 def _say(records: list[Record], ledger: Ledger, run_dir: Path, bar: Any, began: float) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from molvae.core.config import differing
 from molvae.core.errors import ConfigError
 from molvae.core.files import sha256_text
 from molvae.training.config import TrainConfig
@@ -15,10 +16,10 @@ MAY_CHANGE = {"threads", "checkpoint_minutes", "tensorboard", "device", "validat
 
 def check_settings(old: TrainConfig, new: TrainConfig, directory: Path) -> None:
     """Refuse to resume a run with another configuration, but for what does not change what is learnt so far."""
-    before, after = (_flat(c.model_dump(exclude=MAY_CHANGE)) for c in (old, new))
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "optimiser.epochs"]
+    changed = differing(*(config.model_dump(exclude=MAY_CHANGE) for config in (old, new)))
+    changed.pop("optimiser.epochs", None)
     if changed:
-        listed = ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
+        listed = ", ".join(f"{key} was {before}, is {now}" for key, (before, now) in changed.items())
         raise ConfigError(
             f"{directory} holds a run with other settings ({listed}); take them back, choose another run "
             "directory, or start again with --fresh"
@@ -53,11 +54,3 @@ def check_data(before: str, now: str, data: Path, directory: Path) -> None:
             f"{data} holds other molecules than the run in {directory} began with; prepare those again, choose another "
             "run directory, or start again with --fresh"
         )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
