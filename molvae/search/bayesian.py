@@ -7,7 +7,7 @@ pick lowering the uncertainty of what resembles it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -50,8 +50,8 @@ class InnerSpec(Spec):
     memory: int = Field(
         2000,
         ge=2,
-        description="observed molecules that the surrogate knows, at most: the best, and the latest; time grows with "
-        "its square",
+        description="observed molecules that the surrogate knows, at most: the best, and the latest; time and memory "
+        "grow with its square",
     )
 
 
@@ -152,15 +152,14 @@ class BayesianSearch(Search):
         best, stalled = self.goal.progress
         stalled = min(stalled, len(self.values) - self._n_learnt)  # measured molecules were no attempts
         scorer = self.acquisition.draw(best, rng, stalled)
-        pool = _Pool(scorer, self.surrogate.noise)
+        pool = _Pool(self.values, scorer, self.surrogate.noise)
         if elite := self.goal.parents(self.inner.parents):
             pool.rank(elite, self._belief_in(elite))
         self._take_up_reserve(pool)
         if not self._noted:
             self._add(pool, [Candidate(s, "neighbour") for s in self.neighbours])
         if self.library is not None:
-            old = pool.index.keys() | self.values.keys()
-            immigrants, fingerprints = self.library.draw(self.inner.immigrants, rng, lambda s: s in old)
+            immigrants, fingerprints = self.library.draw(self.inner.immigrants, rng, pool.knows)
             if immigrants:
                 pool.add(immigrants, self.surrogate.posterior(fingerprints))
         for counts in self._plan(n, rng):
@@ -193,7 +192,7 @@ class BayesianSearch(Search):
 
     def _add(self, pool: _Pool, drawn: list[Candidate]) -> None:
         """Sift candidates and take the good ones into the pool."""
-        candidates, mols = sift(drawn, lambda s: s in self.values or s in pool.index, self.accept)
+        candidates, mols = sift(drawn, pool.knows, self.accept)
         if candidates:
             fingerprints = self.fingerprint(mols, self.surrogate.weights)
             pool.add(candidates, self.surrogate.posterior(fingerprints))
@@ -203,7 +202,7 @@ class BayesianSearch(Search):
         known = self.goal.ranked(1) if isinstance(self.acquisition, JointAcquisition) else []
         if not (known and pool.candidates and isinstance(self.acquisition, JointAcquisition)):
             return pool.pick(n, draw, Spread(self.min_distance, self.awaited))
-        belief = joined(pool.beliefs)
+        belief = pool.belief()
         chosen = self.acquisition.choose(self._belief_in(known), belief, pool.scorer(belief), n, rng)
         return [pool.candidates[i] for i in chosen]
 
@@ -237,7 +236,7 @@ class BayesianSearch(Search):
 
 @dataclass(frozen=True)
 class _Reserve:
-    """What a batch left for the next one: the candidates, and the belief about them under weights of the features."""
+    """What a batch left for the next one: candidates, the belief about them, and the features' weights in it."""
 
     candidates: list[Candidate]
     belief: Posterior
@@ -247,16 +246,25 @@ class _Reserve:
 class _Pool:
     """All candidates of one batch, with the surrogate's belief about them.
 
+    Args:
+        told: molecules with known scores, which are no candidates.
+        scorer: the acquisition function of the inner search.
+        noise: of the surrogate.
+
     Attributes:
         standing: of the candidates and of other molecules that may be parents, what the acquisition function gives.
     """
 
-    def __init__(self, scorer: Scorer, noise: float) -> None:
-        self.scorer, self.noise = scorer, noise
+    def __init__(self, told: Container[str], scorer: Scorer, noise: float) -> None:
+        self.told, self.scorer, self.noise = told, scorer, noise
         self.standing: dict[str, float] = {}
         self.index: dict[str, int] = {}  # SMILES to row
         self.candidates: list[Candidate] = []
         self.beliefs: list[Posterior] = []
+
+    def knows(self, smiles: str) -> bool:
+        """Whether a molecule is a candidate, or can be none."""
+        return smiles in self.told or smiles in self.index
 
     def rank(self, smiles: Sequence[str], belief: Posterior) -> None:
         """Give molecules a standing."""
@@ -273,9 +281,14 @@ class _Pool:
         """The candidates that were not picked, best first."""
         return sorted(set(self.candidates) - set(picked), key=lambda c: (-self.standing[c.smiles], c))
 
+    def belief(self) -> Posterior:
+        """The belief about all of its candidates, of which there must be one."""
+        self.beliefs = [joined(self.beliefs)]
+        return self.beliefs[0]
+
     def belief_in(self, candidates: Sequence[Candidate]) -> Posterior:
         """The belief about some of its candidates."""
-        return joined(self.beliefs).rows([self.index[c.smiles] for c in candidates])
+        return self.belief().rows([self.index[c.smiles] for c in candidates])
 
     def pick(self, n: int, draw: Callable[[], Scorer], spread: Spread) -> list[Candidate]:
         """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.
@@ -285,7 +298,7 @@ class _Pool:
         """
         if not self.candidates:
             return []
-        belief = joined(self.beliefs)
+        belief = self.belief()
         picked: list[int] = []
         variance = belief.std**2
         factors = np.zeros((0, len(variance)))  # rows of the pivoted Cholesky factor of the posterior covariance

@@ -3,8 +3,9 @@
 K_ij = sum_f min(a_if, a_jf) / sum_f max(a_if, a_jf), "MinMax" of Ralaivola et al. 2005,
 doi:10.1016/j.neunet.2005.07.009. Not to be confused with Tanimoto on bits: there a count of 2 equals a count of 1.
 
-The similarity of two molecules is the same to the last bit whatever else is computed beside it: sums run over ascending
-columns. A search may so keep similarities that it would compute anew after it was resumed.
+The similarity of two molecules is the same to the last bit whatever else is computed beside it, for codes with sorted
+indices: what it is made of depends on its own rows alone, and sums run over ascending columns. A search may therefore
+keep similarities that it would compute anew after it was resumed.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Posterior:
         mean, std: (M,).
         fingerprints: (M, F), weighted, and `projection` V (N, M): what a covariance needs.
         scale: score per unit amplitude.
-        kernel: k (N, M), which spares a later belief about the same molecules the most of its work.
+        kernel: k (N, M), which spares a later belief about the same molecules most of the work.
         era: of the surrogate; while that has the same, `kernel` is that with the first N it has observed.
     """
 
@@ -92,6 +92,8 @@ AnyPosterior = TypeVar("AnyPosterior", bound=Posterior)
 
 def joined(beliefs: Sequence[AnyPosterior]) -> AnyPosterior:
     """The beliefs of one surrogate about several lots of molecules, as one about all."""
+    if len(beliefs) == 1:
+        return beliefs[0]
     return replace(
         beliefs[0],
         mean=np.concatenate([b.mean for b in beliefs]),
@@ -115,7 +117,7 @@ class TanimotoGP:
     def __init__(self, noise: float = 1e-4, scaling: Scaling = "range", weighting: Weighting | None = None) -> None:
         self.noise, self.scaling, self.weighting = noise, scaling, weighting
         self.weights: tuple[float, ...] = () if weighting is None else weighting.choices[0]
-        self.era = 0  # rises whenever observed molecules change: are forgotten, looked at otherwise, or only believed
+        self._era = 0  # another number whenever earlier rows of a kernel no longer hold
         self._adapted = 0  # molecules known when the weights were last chosen
         self._kernel = self._factor = np.zeros((0, 0))
         self._sizes = np.zeros(0)  # of the observed, as the kernel wants them
@@ -155,7 +157,7 @@ class TanimotoGP:
         self._factorise(0 if changed else n)
 
     def _grow_kernel(self) -> None:
-        """Compute the kernel from the rows that it lacks on."""
+        """Add the rows and columns of what was observed since."""
         assert self._observed is not None
         n = len(self._kernel)
         new = self._observed[n:]
@@ -198,7 +200,7 @@ class TanimotoGP:
         if chosen != self.weights:
             self.weights = chosen
             self._observed, self._kernel = self._weighted(self._code), np.zeros((0, 0))
-            self.era += 1
+            self._era += 1
             self._grow_kernel()
             self._factorise(0)
 
@@ -216,7 +218,7 @@ class TanimotoGP:
         self._code, self._observed = self._code[chosen], self._observed[chosen]
         self._scores, self._errors = self._scores[chosen], self._errors[chosen]
         self._kernel, self._sizes = self._kernel[np.ix_(chosen, chosen)], self._sizes[chosen]
-        self.era += 1
+        self._era += 1
         self._factorise(0)
 
     @contextmanager
@@ -224,16 +226,16 @@ class TanimotoGP:
         """While entered, molecules (M, F) count as observed at their posterior mean.
 
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
-        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
+        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6). The kernel of a belief of that time is of no use later.
         """
         before = dict(vars(self))  # nothing in it is changed in place
         self._fixed_units = self._units()
-        self.era += 1
+        self._era += 1
         try:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
         finally:
-            vars(self).update(before, era=self.era + 1)
+            vars(self).update(before, era=self._era + 1)
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""
@@ -247,7 +249,7 @@ class TanimotoGP:
 
     def renewed(self, belief: Posterior) -> Posterior:
         """An earlier belief in the light of what was observed since; the weights must be those of that time."""
-        return self._belief(belief.fingerprints, belief.kernel[: len(self) if belief.era == self.era else 0])
+        return self._belief(belief.fingerprints, belief.kernel if belief.era == self._era else belief.kernel[:0])
 
     def _belief(self, fingerprints: sparse.csr_matrix, kernel: Array) -> Posterior:
         """Belief about molecules with weighted fingerprints (M, F), whose kernel with the first observed is known."""
@@ -255,16 +257,17 @@ class TanimotoGP:
         offset, scale = self._units()
         if self._observed is None:
             empty = np.zeros((0, m))
-            return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, empty, scale, empty, self.era)
+            return Posterior(np.full(m, offset), np.full(m, scale), fingerprints, empty, scale, empty, self._era)
         if (known := len(kernel)) < len(self):
             rest = self._observed[known:] if known else self._observed  # a slice of all would be a copy
-            kernel = np.concatenate([kernel, tanimoto(rest, fingerprints, self._sizes[known:])])
+            more = tanimoto(rest, fingerprints, self._sizes[known:])
+            kernel = np.concatenate([kernel, more]) if known else more
         projection = self.whiten(kernel)
         if self._whitened is None:
             self._whitened = self.whiten((self._scores - offset) / scale)
         variance = np.maximum(1.0 - np.einsum("nm,nm->m", projection, projection), 1e-12)
         mean = offset + scale * (self._whitened @ projection)
-        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale, kernel, self.era)
+        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale, kernel, self._era)
 
     def whiten(self, y: Array) -> Array:
         """L^-1 y for any y (N,) or (N, K): several outcomes of the same molecules share one factor."""

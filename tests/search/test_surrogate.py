@@ -14,6 +14,7 @@ from sklearn.gaussian_process.kernels import Kernel
 
 from molvae.search.features import N_DESCRIBED, CountFingerprint
 from molvae.search.kernel import DENSE_ROWS, Weighting, tanimoto
+from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.surrogate import Posterior, TanimotoGP, leave_one_out_error, units
 
 MOLS = [Chem.MolFromSmiles(s) for s in MOLECULES]
@@ -238,14 +239,21 @@ def test_a_changed_weight_is_that_of_a_process_that_had_it_from_the_beginning() 
 
 def same(a: Posterior, b: Posterior) -> bool:
     """To the last bit: a search that kept a belief goes on like one that was resumed and had to compute it anew."""
-    parts = ("mean", "std", "projection", "kernel")
-    return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in parts)
+    parts = [np.array_equal(getattr(a, part), getattr(b, part)) for part in ("mean", "std", "projection", "kernel")]
+    parts += [np.array_equal(a.covariance_with(0), b.covariance_with(0)), (a.fingerprints != b.fingerprints).nnz == 0]
+    return all(parts)
 
 
-def test_a_belief_kept_is_that_computed_anew() -> None:
+ROLES = Weighting(WEIGHTING.ends, (WEIGHTING.choices[5],))  # and pairs, and descriptors
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_belief_kept_is_that_computed_anew(several: bool) -> None:
     codes, asked = FINGERPRINT(SAMPLED[:50]), FINGERPRINT(SAMPLED[50:])
-    y = np.array([Crippen.MolLogP(mol) for mol in SAMPLED[:50]])
-    gp = TanimotoGP(weighting=Weighting(WEIGHTING.ends, (WEIGHTING.choices[5],)))  # roles, pairs and descriptors
+    y: Any = np.array([Crippen.MolLogP(mol) for mol in SAMPLED[:50]])
+    gp: Any = TanimotoGP(weighting=ROLES)
+    if several:
+        y, gp = np.stack([y, -y], axis=1), OutcomesGP(Outcomes(2), weighting=ROLES)
     before = gp.posterior(asked)
     gp.append(codes[:20], y[:20])
     early = gp.posterior(asked)
@@ -260,6 +268,7 @@ def test_a_belief_kept_is_that_computed_anew() -> None:
     assert same(gp.renewed(believed), late)
     gp.keep([*range(5, 25), 40])
     assert same(gp.renewed(late), gp.posterior(asked))
+    assert same(gp.posterior_of([20, 3]), gp.posterior(codes[[40, 8]]))
 
 
 def test_the_belief_about_the_observed_needs_no_fingerprints() -> None:
