@@ -7,9 +7,8 @@ pick lowering the uncertainty of what resembles it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
@@ -27,8 +26,9 @@ from molvae.search.kernel import Weighting
 from molvae.search.library import Library
 from molvae.search.multiobjective import JointAcquisition
 from molvae.search.outcomes import OutcomesGP
-from molvae.search.proposals import Candidate, Parents, Proposer
-from molvae.search.surrogate import Posterior, TanimotoGP, joined
+from molvae.search.pool import Pool, Reserve
+from molvae.search.proposals import Candidate, Parents, Proposer, probabilities, proposed
+from molvae.search.surrogate import Posterior, TanimotoGP
 
 WORTHWHILE = 40  # proposals made at once
 
@@ -103,7 +103,7 @@ class BayesianSearch(Search):
         self.inner = inner or InnerSpec()
         self._columns: dict[str, AnyArray] = {}  # of the ones in a scored molecule's fingerprint
         self._known: list[str] = []  # what the surrogate has observed, in its order
-        self._reserve: _Reserve | None = None
+        self._reserve: Reserve | None = None
 
     def _observe(self, smiles: list[str], values: Array) -> None:
         self._take_in(smiles, values)
@@ -152,7 +152,7 @@ class BayesianSearch(Search):
         best, stalled = self.goal.progress
         stalled = min(stalled, len(self.values) - self._n_learnt)  # measured molecules were no attempts
         scorer = self.acquisition.draw(best, rng, stalled)
-        pool = _Pool(self.values, scorer, self.surrogate.noise)
+        pool = Pool(self.values, scorer, self.surrogate.noise)
         if elite := self.goal.parents(self.inner.parents):
             pool.rank(elite, self._belief_in(elite))
         self._take_up_reserve(pool)
@@ -166,11 +166,11 @@ class BayesianSearch(Search):
             ranked = sorted(pool.standing, key=lambda s: -pool.standing[s])[: self.inner.parents]
             ranked = ranked or list(self.values)[: self.inner.parents]  # all have failed: anything is a start
             parents = Parents(tuple(ranked), self.inner.rank_offset)
-            self._add(pool, self._candidates(parents, counts, rng))
+            self._add(pool, proposed(self.proposers, counts, parents, rng))
         picked = self._picked(pool, n, lambda: self.acquisition.draw(best, rng, stalled), rng)
         left = pool.best_without(picked)[: self.inner.reserve]
         self._note = [f"{c.smiles} {c.origin}" for c in left]
-        self._reserve = _Reserve(left, pool.belief_in(left), self.surrogate.weights) if left else None
+        self._reserve = Reserve(left, pool.belief_in(left), self.surrogate.weights) if left else None
         return picked
 
     def _belief_in(self, told: Sequence[str]) -> Posterior:
@@ -180,7 +180,7 @@ class BayesianSearch(Search):
             return self.surrogate.posterior_of([row_of[s] for s in told])
         return self.surrogate.posterior(self.fingerprint.stacked([self._columns[s] for s in told]))
 
-    def _take_up_reserve(self, pool: _Pool) -> None:
+    def _take_up_reserve(self, pool: Pool) -> None:
         """Add what the last batch left; where only its names are of use, since the search was replayed or looks at
         other features now, they are parsed again."""
         noted = [Candidate(*entry.split(" ", 1)) for entry in self._noted]
@@ -190,14 +190,14 @@ class BayesianSearch(Search):
         elif rows := [row for row, c in enumerate(noted) if c.smiles not in self.values]:
             pool.add([noted[row] for row in rows], self.surrogate.renewed(reserve.belief.rows(rows)))
 
-    def _add(self, pool: _Pool, drawn: list[Candidate]) -> None:
+    def _add(self, pool: Pool, drawn: list[Candidate]) -> None:
         """Sift candidates and take the good ones into the pool."""
         candidates, mols = sift(drawn, pool.knows, self.accept)
         if candidates:
             fingerprints = self.fingerprint(mols, self.surrogate.weights)
             pool.add(candidates, self.surrogate.posterior(fingerprints))
 
-    def _picked(self, pool: _Pool, n: int, draw: Callable[[], Scorer], rng: np.random.Generator) -> list[Candidate]:
+    def _picked(self, pool: Pool, n: int, draw: Callable[[], Scorer], rng: np.random.Generator) -> list[Candidate]:
         """The batch: one draw of the acquisition after another, or by a joint one from pool and best together."""
         known = self.goal.ranked(1) if isinstance(self.acquisition, JointAcquisition) else []
         if not (known and pool.candidates and isinstance(self.acquisition, JointAcquisition)):
@@ -212,9 +212,8 @@ class BayesianSearch(Search):
         What is made at once costs nearly as much for few as for many: where other proposals come anyway, a few are put
         off, and made for several batches together in one of them.
         """
-        shares = np.array([share for _, share in self.proposers])
         candidates = min(n * self.inner.candidates, self.inner.most)
-        total = rng.multinomial(candidates * self.inner.generations, shares / shares.sum())
+        total = rng.multinomial(candidates * self.inner.generations, probabilities(self.proposers))
         plan = np.zeros((self.inner.generations, len(total)), dtype=np.int64)
         others = any(count for (proposer, _), count in zip(self.proposers, total, strict=True) if not proposer.at_once)
         for i, ((proposer, _), count) in enumerate(zip(self.proposers, total, strict=True)):
@@ -224,95 +223,3 @@ class BayesianSearch(Search):
             else:
                 plan[:, i] = count // len(plan) + (np.arange(len(plan)) < count % len(plan))
         return plan.tolist()
-
-    def _candidates(self, parents: Parents, counts: Sequence[int], rng: np.random.Generator) -> list[Candidate]:
-        return [
-            candidate
-            for (proposer, _), count in zip(self.proposers, counts, strict=True)
-            if count
-            for candidate in proposer.propose(parents, count, rng)
-        ]
-
-
-@dataclass(frozen=True)
-class _Reserve:
-    """What a batch left for the next one: candidates, the belief about them, and the features' weights in it."""
-
-    candidates: list[Candidate]
-    belief: Posterior
-    weights: tuple[float, ...]
-
-
-class _Pool:
-    """All candidates of one batch, with the surrogate's belief about them.
-
-    Args:
-        told: molecules with known scores, which are no candidates.
-        scorer: the acquisition function of the inner search.
-        noise: of the surrogate.
-
-    Attributes:
-        standing: of the candidates and of other molecules that may be parents, what the acquisition function gives.
-    """
-
-    def __init__(self, told: Container[str], scorer: Scorer, noise: float) -> None:
-        self.told, self.scorer, self.noise = told, scorer, noise
-        self.standing: dict[str, float] = {}
-        self.index: dict[str, int] = {}  # SMILES to row
-        self.candidates: list[Candidate] = []
-        self.beliefs: list[Posterior] = []
-
-    def knows(self, smiles: str) -> bool:
-        """Whether a molecule is a candidate, or can be none."""
-        return smiles in self.told or smiles in self.index
-
-    def rank(self, smiles: Sequence[str], belief: Posterior) -> None:
-        """Give molecules a standing."""
-        self.standing.update(zip(smiles, self.scorer(belief).tolist(), strict=True))
-
-    def add(self, candidates: Sequence[Candidate], belief: Posterior) -> None:
-        """Take in new candidates."""
-        self.rank([c.smiles for c in candidates], belief)
-        self.beliefs.append(belief)
-        self.index.update({c.smiles: row for row, c in enumerate(candidates, len(self.index))})
-        self.candidates += candidates
-
-    def best_without(self, picked: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates that were not picked, best first."""
-        return sorted(set(self.candidates) - set(picked), key=lambda c: (-self.standing[c.smiles], c))
-
-    def belief(self) -> Posterior:
-        """The belief about all of its candidates, of which there must be one."""
-        self.beliefs = [joined(self.beliefs)]
-        return self.beliefs[0]
-
-    def belief_in(self, candidates: Sequence[Candidate]) -> Posterior:
-        """The belief about some of its candidates."""
-        return self.belief().rows([self.index[c.smiles] for c in candidates])
-
-    def pick(self, n: int, draw: Callable[[], Scorer], spread: Spread) -> list[Candidate]:
-        """`n` candidates one after another; each pick counts as observed at its mean, which lowers the std of its kin.
-
-        The first pick maximises the function the inner search used, each other one a fresh draw; those that `spread`
-        does not admit are passed over.
-        """
-        if not self.candidates:
-            return []
-        belief = self.belief()
-        picked: list[int] = []
-        variance = belief.std**2
-        factors = np.zeros((0, len(variance)))  # rows of the pivoted Cholesky factor of the posterior covariance
-        for _ in range(min(n, len(self.candidates))):
-            scorer = draw() if picked else self.scorer
-            scores = scorer(replace(belief, std=np.sqrt(variance)))
-            ranked = (int(j) for j in np.argsort(-scores, kind="stable"))
-            i = next((j for j in ranked if j not in picked and spread.admits(self.candidates[j].smiles)), -1)
-            if i < 0:
-                break
-            spread.take(self.candidates[i].smiles)
-            picked.append(i)
-            row = belief.covariance_with(i) - factors[:, i] @ factors
-            row /= np.sqrt(max(row[i], 0.0) + self.noise * belief.scale**2)
-            factors = np.vstack([factors, row])
-            variance = np.maximum(variance - row**2, 1e-12 * belief.scale**2)
-        return [self.candidates[i] for i in picked]

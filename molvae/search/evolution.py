@@ -14,7 +14,7 @@ import numpy as np
 from molvae.core.arrays import Array
 from molvae.search.ask_tell import Search
 from molvae.search.pareto import front_mask
-from molvae.search.proposals import Candidate, Parents, Proposer
+from molvae.search.proposals import Candidate, Parents, Proposer, probabilities, proposed
 
 CITATION = "Deb et al. 2002, doi:10.1109/4235.996017 (NSGA-II)"
 
@@ -48,13 +48,8 @@ class EvolutionSearch(Search):
     def _bred(self, n: int, rng: np.random.Generator) -> list[Candidate]:
         """About `n` children."""
         parents = Parents(tuple(self._tournaments(n, rng)), rank_offset=1e6)  # winners mate evenly
-        shares = np.array([share for _, share in self.proposers])
-        counts = rng.multinomial(n, shares / shares.sum())
-        return [
-            candidate
-            for (proposer, _), count in zip(self.proposers, counts, strict=True)
-            for candidate in proposer.propose(parents, int(count), rng)
-        ]
+        counts = rng.multinomial(n, probabilities(self.proposers)).tolist()
+        return proposed(self.proposers, counts, parents, rng)
 
     def _tournaments(self, n: int, rng: np.random.Generator) -> list[str]:
         """Winners of `n` duels: the parents stand best first, so the smaller place wins."""

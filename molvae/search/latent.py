@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from molvae.core.arrays import Points
-from molvae.search.proposals import Candidate, Parents, Proposer
+from molvae.search.proposals import Candidate, Parents, Proposer, probabilities
 
 
 class LatentModel(Protocol):
@@ -177,12 +177,10 @@ class LatentProposals(Proposer):
         usable = [(move, share) for move, share in self.moves if share > 0 and (parents.smiles or not move.parents)]
         if not usable:
             return []
-        shares = np.array([share for _, share in usable])
-        temperature = usable[int(rng.choice(len(usable), p=shares / shares.sum()))][0].temperature
+        temperature = usable[int(rng.choice(len(usable), p=probabilities(usable)))][0].temperature
         usable = [(move, share) for move, share in usable if move.temperature == temperature]
-        shares = np.array([share for _, share in usable])
         points, origins = [np.zeros((0, self.space.dim), dtype=np.float32)], list[str]()
-        for (move, _), count in zip(usable, rng.multinomial(n, shares / shares.sum()), strict=True):
+        for (move, _), count in zip(usable, rng.multinomial(n, probabilities(usable)), strict=True):
             points.append(self._moved(move, parents, int(count), rng).astype(np.float32))
             origins += [move.name] * count
         decoding = np.random.default_rng(rng.integers(2**63))

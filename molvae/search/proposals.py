@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,3 +60,21 @@ class Proposer(ABC):
     @abstractmethod
     def propose(self, parents: Parents, n: int, rng: np.random.Generator) -> list[Candidate]:
         """At most `n` candidates; they need not be distinct, new, canonical or even valid. All randomness is `rng`."""
+
+
+def probabilities(shared: Sequence[tuple[Any, float]]) -> Array:
+    """Of K kinds of proposal with their shares, which need not sum to 1: (K,)."""
+    shares = np.array([share for _, share in shared])
+    return shares / shares.sum()
+
+
+def proposed(
+    proposers: Sequence[tuple[Proposer, float]], counts: Sequence[int], parents: Parents, rng: np.random.Generator
+) -> list[Candidate]:
+    """So many candidates of each proposer; one that is to make none is not asked."""
+    return [
+        candidate
+        for (proposer, _), count in zip(proposers, counts, strict=True)
+        if count
+        for candidate in proposer.propose(parents, count, rng)
+    ]

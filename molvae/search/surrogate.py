@@ -226,7 +226,7 @@ class TanimotoGP:
         """While entered, molecules (M, F) count as observed at their posterior mean.
 
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
-        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6). The kernel of a belief of that time is of no use later.
+        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6). The kernel of such a belief is of no use later.
         """
         before = dict(vars(self))  # nothing in it is changed in place
         self._fixed_units = self._units()
