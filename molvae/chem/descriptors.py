@@ -280,8 +280,6 @@ DESCRIPTORS: dict[str, Callable[[Chem.Mol], float]] = {
     **PENALISED_LOGP,
 }
 
-STEREO_DESCRIPTORS = frozenset({"sa", *PENALISED_LOGP})  # those that look at stereocentres
-
 
 def known_descriptor(name: str) -> str:
     """A name, checked; one in another case as `DESCRIPTORS` has it.

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from molvae.cli.faults import debugging
 from molvae.core.devices import pick_device, usable_cpus, why_no_cuda
 from molvae.core.errors import CheckpointError
 from molvae.core.manifest import versions
@@ -72,7 +73,7 @@ def _guarded(check: Check) -> Iterator[Finding]:
         yield Finding("broken", str(error), remedy)
     except Exception as error:
         remedy = "pip install -c constraints.txt -e .; if that does not help: MOLVAE_DEBUG=1 molvae doctor"
-        if os.environ.get("MOLVAE_DEBUG"):
+        if debugging():
             raise
         yield Finding("broken", f"{type(error).__name__}: {error}", remedy)
 

@@ -67,9 +67,14 @@ def _messages_on_stderr() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def debugging() -> bool:
+    """Whether tracebacks are wanted: MOLVAE_DEBUG is set, and not to 0."""
+    return os.environ.get("MOLVAE_DEBUG", "0") not in ("", "0")
+
+
 def report_fault(error: Exception) -> int:
     """Say on stderr what went wrong; returns the exit code."""
-    if os.environ.get("MOLVAE_DEBUG", "0") not in ("", "0"):
+    if debugging():
         traceback.print_exception(error)
     message, code = explain(error)
     print(message, file=sys.stderr)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 
 from rdkit import Chem
 
-from molvae.chem.descriptors import DESCRIPTORS, STEREO_DESCRIPTORS, element_counts
+from molvae.chem.descriptors import DESCRIPTORS, element_counts
 from molvae.chem.fingerprints import FingerprintKind, fingerprint
 from molvae.chem.molecules import MAX_SMILES_CHARACTERS, parse
 
@@ -46,7 +46,7 @@ class ParsedMolecule:
 
     Attributes:
         smiles: as written.
-        mol: the molecule; its stereochemistry has not been perceived (see `with_stereo`).
+        mol: the molecule; its stereochemistry has not been perceived, which the SA score does itself.
     """
 
     __slots__ = ("_known", "mol", "smiles")
@@ -61,14 +61,6 @@ class ParsedMolecule:
         mol = parse_without_stereo(smiles)
         return None if mol is None else cls(smiles, mol)
 
-    @property
-    def with_stereo(self) -> Chem.Mol:
-        """The molecule with its stereochemistry perceived, as `parse` gives it."""
-        if "stereo" not in self._known:
-            Chem.AssignStereochemistry(self.mol, cleanIt=True, force=True)
-            self._known["stereo"] = True
-        return self.mol
-
     def once(self, key: object, compute: Callable[[Chem.Mol], T]) -> T:
         """`compute(mol)`, computed the first time that `key` is asked for."""
         known = self._known
@@ -78,8 +70,6 @@ class ParsedMolecule:
 
     def descriptor(self, name: str) -> float:
         """A number of `chem.descriptors.DESCRIPTORS`."""
-        if name in STEREO_DESCRIPTORS:
-            self.with_stereo  # noqa: B018  # SA counts stereocentres
         return self.once(name, DESCRIPTORS[name])
 
     def fingerprint(self, kind: FingerprintKind) -> Any:
