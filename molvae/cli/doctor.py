@@ -13,9 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from molvae.cli.faults import debugging
 from molvae.core.devices import pick_device, usable_cpus, why_no_cuda
-from molvae.core.errors import CheckpointError
+from molvae.core.errors import CheckpointError, debugging
 from molvae.core.manifest import versions
 
 MIN_PYTHON = (3, 11)

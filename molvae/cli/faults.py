@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from molvae.core.errors import Interrupted, MolvaeError
+from molvae.core.errors import Interrupted, MolvaeError, debugging
 from molvae.core.stopping import receive_interrupts_in_a_thread
 
 INTERRUPTED = 130
@@ -65,11 +65,6 @@ def _messages_on_stderr() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-def debugging() -> bool:
-    """Whether tracebacks are wanted: MOLVAE_DEBUG is set, and not to 0."""
-    return os.environ.get("MOLVAE_DEBUG", "0") not in ("", "0")
 
 
 def report_fault(error: Exception) -> int:

@@ -7,6 +7,8 @@ returns: 2 configuration or usage, 3 data, 4 oracle, 1 anything else, 130 interr
 
 from __future__ import annotations
 
+import os
+
 
 class MolvaeError(Exception):
     """Base of all errors raised on purpose by molvae."""
@@ -86,3 +88,8 @@ class Interrupted(MolvaeError):
     """The run was interrupted by a signal after its state had been saved."""
 
     exit_code = 130
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted: MOLVAE_DEBUG is set, and not to 0."""
+    return os.environ.get("MOLVAE_DEBUG", "0") not in ("", "0")

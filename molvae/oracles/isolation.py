@@ -30,7 +30,7 @@ import numpy as np
 from molvae.chem.reading import as_list
 from molvae.core.errors import ConfigError, OracleError
 from molvae.oracles.functions import pickled
-from molvae.oracles.oracle import FloatArray, Oracle, Wrapped, forget_oldest, log_failure, unscored
+from molvae.oracles.oracle import FloatArray, Oracle, Wrapped, forget_oldest, log_failure, unscored, within
 from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
 
 log = logging.getLogger(__name__)
@@ -295,18 +295,15 @@ class ParallelOracle(Wrapped):
 
 def _check_travels(oracle: Oracle) -> None:
     """Refuse what has to stay in one process, however deep inside; see `ParallelOracle`."""
-    if isinstance(oracle, ParallelOracle):
-        raise ConfigError(
-            f"oracle {oracle.name} runs in processes of its own already, as a function does without isolate=False; "
-            "say there how many `workers`"
-        )
-    if isinstance(oracle, BudgetedOracle | CachedOracle):
-        kind = type(oracle).__name__
-        raise ConfigError(
-            f"oracle {oracle.name}: a {kind} cannot be shared by other processes; put it outside: "
-            f"{kind}(ParallelOracle(...), ...)"
-        )
-    inner = getattr(oracle, "inner", None)
-    for part in inner if isinstance(inner, list) else [inner]:
-        if isinstance(part, Oracle):
-            _check_travels(part)
+    for each in within(oracle):
+        if isinstance(each, ParallelOracle):
+            raise ConfigError(
+                f"oracle {each.name} runs in processes of its own already, as a function does without isolate=False; "
+                "say there how many `workers`"
+            )
+        if isinstance(each, BudgetedOracle | CachedOracle):
+            kind = type(each).__name__
+            raise ConfigError(
+                f"oracle {each.name}: a {kind} cannot be shared by other processes; put it outside: "
+                f"{kind}(ParallelOracle(...), ...)"
+            )

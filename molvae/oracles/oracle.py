@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import Any, final
 
@@ -80,6 +80,15 @@ class Oracle(ABC):
     def __repr__(self) -> str:
         inside = ", ".join([repr(self.name), *(f"{key}={value!r}" for key, value in self.parameters.items())])
         return f"{type(self).__name__}({inside})"
+
+
+def within(oracle: Oracle) -> Iterator[Oracle]:
+    """An oracle, and all that are wrapped in it, however deep."""
+    yield oracle
+    inner = getattr(oracle, "inner", None)
+    for part in inner if isinstance(inner, list) else [inner]:
+        if isinstance(part, Oracle):
+            yield from within(part)
 
 
 def unscored(n: int, n_objectives: int) -> FloatArray:

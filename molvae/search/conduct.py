@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.core.errors import OracleError
+from molvae.oracles.isolated import isolated
 from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import SearchSpec
 from molvae.search.ledger import Ledger, Record
@@ -15,7 +16,7 @@ from molvae.search.loop import FAILURES, is_hopeless, run_search
 from molvae.search.plan import Plan
 from molvae.search.result import Reason, SearchResult
 from molvae.workers.crew import Crew
-from molvae.workers.local import LocalCrew, isolated
+from molvae.workers.local import LocalCrew
 
 
 def conduct(

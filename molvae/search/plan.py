@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from molvae.oracles.isolated import isolated
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.build import build_search, load_model
@@ -18,7 +19,6 @@ from molvae.search.loop import require_a_score
 from molvae.search.measured import Measurements, read_measurements
 from molvae.search.methods import MethodSpec
 from molvae.search.start import start_molecules
-from molvae.workers.local import isolated
 
 PROBES = 3
 DRUGS = ("CC(=O)Oc1ccccc1C(=O)O", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "CC(C)Cc1ccc(cc1)C(C)C(=O)O")  # where nothing is given

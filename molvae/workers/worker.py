@@ -21,10 +21,10 @@ from pydantic import BaseModel
 from molvae.core.config import parse_config
 from molvae.core.errors import Interrupted
 from molvae.oracles.config import OracleSpec
+from molvae.oracles.isolated import isolated
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.oracles.told import ToldSpec, telling
 from molvae.workers.database import cause_of, connect, persistently
-from molvae.workers.local import isolated
 from molvae.workers.spec import postgresql_address, shown_address
 from molvae.workers.study import OVER, SharedStudy, Terms, open_as_worker, terms_of
 

@@ -24,6 +24,7 @@ from molvae.core.errors import ConfigError, Interrupted, OracleError
 from molvae.core.files import read_json, write_json
 from molvae.oracles import CachedOracle, ParallelOracle, oracle
 from molvae.oracles.command import CommandOracle
+from molvae.oracles.isolated import isolated
 from molvae.oracles.oracle import Minimised, Oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
@@ -37,7 +38,7 @@ from molvae.search.methods import Setting
 from molvae.search.run import run
 from molvae.search.surrogate import TanimotoGP
 from molvae.workers.crew import Scored, Task
-from molvae.workers.local import LocalCrew, isolated
+from molvae.workers.local import LocalCrew
 
 
 class Slow(Oracle):

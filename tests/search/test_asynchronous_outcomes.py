@@ -13,6 +13,7 @@ from molvae.core.config import parse_config
 from molvae.oracles import ParallelOracle, oracle
 from molvae.oracles.command import CommandOracle
 from molvae.oracles.config import NamedSpec
+from molvae.oracles.isolated import isolated
 from molvae.oracles.oracle import ComponentOf, Minimised, Stacked
 from molvae.search import optimise
 from molvae.search.asynchronous import run_with_crew
@@ -23,7 +24,7 @@ from molvae.search.methods import Setting
 from molvae.search.outcomes import Outcomes, Window
 from molvae.search.run import run
 from molvae.search.specs import ChebyshevSpec, QLogNEHVISpec
-from molvae.workers.local import LocalCrew, isolated
+from molvae.workers.local import LocalCrew
 
 SEVERAL = Stacked([oracle("qed"), oracle("logp")], names=["druglike", "fat"])
 
