@@ -42,6 +42,7 @@ from molvae.search.config import OptimiseConfig
 from molvae.search.constraints import build_constraints
 from molvae.search.graph_moves import MOVES, moved
 from molvae.search.latent import LatentMove, LatentProposals, LatentSpace
+from molvae.search.outputs import AS_TEXT
 from molvae.search.proposals import Parents, Proposer
 from molvae.search.specs import ProposerSpec
 from molvae.search.structural import GraphMutation
@@ -68,9 +69,9 @@ def known_molecules(run_dir: Path, calls: int) -> pd.DataFrame:
     Raises:
         DataError: the run is not there, or has fewer calls.
     """
-    table = run_dir / "molecules.csv"
+    table = run_dir / AS_TEXT
     if not table.exists():
-        raise DataError(f"{run_dir}: expected the directory of a finished search, with molecules.csv in it")
+        raise DataError(f"{run_dir}: expected the directory of a finished search, with {AS_TEXT} in it")
     known = pd.read_csv(table).sort_values("call").head(calls)
     if len(known) < calls or known["value"].count() < TOP:
         raise DataError(f"{run_dir}: expected {calls} calls with {TOP} scores; got {len(known)}; try another --calls")

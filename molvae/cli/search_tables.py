@@ -21,8 +21,8 @@ LONGEST_FRONT = 30  # lines; the rest stands in molecules.csv and in the report
 def print_result(result: SearchResult, spec: OptimiseConfig, run_dir: Path) -> None:
     """The ten best molecules or, of several objectives, the front; and a line on the whole run."""
     metrics = read_json(run_dir / METRICS)
-    if "objectives" in metrics:
-        _print_front(result, metrics["objectives"])
+    if result.several:
+        _print_front(result)
         about = f"{metrics['front']} on the front, hypervolume {metrics['hypervolume']:.4f}"
         if metrics["reference"]:
             about += f" above ({', '.join(f'{v:.4g}' for v in metrics['reference'])})"
@@ -68,11 +68,11 @@ def _counts(metrics: dict[str, Any]) -> str:
     return found + failed + infeasible
 
 
-def _print_front(result: SearchResult, objectives: list[str]) -> None:
+def _print_front(result: SearchResult) -> None:
     """The front, by the first objective; an even selection of a long one."""
     front = result.pareto_records()
     shown = front[:: -(-len(front) // LONGEST_FRONT)] if front else []
     rows = [(*r.scores, r.call, r.proposer, r.smiles) for r in shown]
-    print_table((*objectives, "call", "proposed by", "molecule"), rows)
+    print_table((*result.objectives, "call", "proposed by", "molecule"), rows)
     if len(shown) < len(front):
         print(f"{len(shown)} of {len(front)} molecules of the front, evenly chosen; all are in molecules.csv")

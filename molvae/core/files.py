@@ -10,6 +10,7 @@ import codecs
 import fcntl
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,24 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write indented JSON atomically; NaN and infinities are refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def nan_as_none(value: Any) -> Any:
+    """A value for JSON: None in place of NaN and infinities, which it has not; in lists and dictionaries too."""
+    if isinstance(value, dict):
+        return {key: nan_as_none(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [nan_as_none(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def none_as_nan(value: Any) -> Any:
+    """Numbers that were written with `nan_as_none`, as floats, in lists and dictionaries too."""
+    if isinstance(value, dict):
+        return {key: none_as_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [none_as_nan(each) for each in value]
+    return math.nan if value is None else float(value)
 
 
 def read_json(path: str | Path) -> Any:

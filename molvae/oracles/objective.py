@@ -34,6 +34,7 @@ from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
 from molvae.oracles.oracle import FloatArray, Oracle, distinct, forget_oldest, log_failure
 from molvae.oracles.parsed import ParsedMolecule
 
+DESIRABILITY = ": desirability"  # ending of the name of what became of a component's value
 _HELD_AT_ONCE = 1_000  # molecules kept in memory while an external program works on them
 
 
@@ -117,7 +118,7 @@ class Objective(Spec):
         labels = distinct([part.label for part in (*self.terms, *self.constraints)])
         names = []
         for label, term in zip(labels, self.terms, strict=False):
-            names += [label] if isinstance(term.modifier, Identity) else [label, f"{label}: desirability"]
+            names += [label] if isinstance(term.modifier, Identity) else [label, label + DESIRABILITY]
         return (*names, *labels[len(self.terms) :])
 
     def parts(self, molecule: ParsedMolecule) -> list[float]:

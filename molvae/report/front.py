@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from molvae.report.charts import Chart, colour
-from molvae.report.rundata import OBJECTIVE, RunData, best_molecules, objective_columns
+from molvae.report.rundata import RunData, best_molecules, objective_columns
+from molvae.search.result import OBJECTIVE
 
 CURVE_POINTS = 25  # of the hypervolume; each costs up to a tenth of a second
 LARGE, SMALL = 4.0, 2.2  # radius of the dots on the front, and of the others

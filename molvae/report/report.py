@@ -20,14 +20,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from molvae.core.files import REPORT, write_text
+from molvae.oracles.objective import DESIRABILITY
 from molvae.report.charts import Chart, colour
 from molvae.report.citations import citations
 from molvae.report.drawing import molecule_svg
 from molvae.report.front import figures as front_figures
 from molvae.report.front import front_chart, front_legend, hypervolume_chart
 from molvae.report.rundata import (
-    COMPONENT,
-    OBJECTIVE,
     RunData,
     best_molecules,
     objective_columns,
@@ -36,10 +35,9 @@ from molvae.report.rundata import (
     standing,
     table_rows,
 )
-from molvae.search.result import Reason
+from molvae.search.result import COMPONENT, OBJECTIVE, Reason
 
 N_PICTURES = 24
-DESIRABILITY = ": desirability"  # ending of the name of a component that judges another one
 MAX_DOTS = 4_000  # a browser stays quick up to about here
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,7 @@ import pandas as pd
 
 from molvae.core.errors import DataError
 from molvae.core.files import CONFIG, DIVERSE, EVENTS, LATENT, MANIFEST, METRICS, MOLECULES, read_events, read_json
-
-COMPONENT = "component:"  # prefix of the columns that hold what a score is made of
-OBJECTIVE = "objective:"  # prefix of the columns of several objectives, beside which `value` is empty
-OUTCOME = "outcome:"  # prefix of the columns of what an oracle said about constraints
+from molvae.search.result import COMPONENT, OBJECTIVE, OUTCOME
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rdkit import Chem
 from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.core.arrays import Array
 from molvae.core.errors import DataError
+from molvae.core.files import nan_as_none
 from molvae.search.proposals import Candidate
 
 START_STREAM, LIBRARY_STREAM, LEAD_STREAM = (2**32 - n for n in (1, 2, 3))  # random streams beside those of the batches
@@ -112,8 +113,8 @@ class Search(ABC):
         asked = self._pending[0] if self._pending else 0
         scores = np.array(values, dtype=np.float64)
         scores[~np.isfinite(scores)] = math.nan
-        told = [plain(v) for v in scores.tolist()]
-        self._told.append({"asked": asked, "smiles": list(smiles), "values": told, "note": self.note})
+        told = {"asked": asked, "smiles": list(smiles), "values": nan_as_none(scores.tolist()), "note": self.note}
+        self._told.append(told)
         if asked:  # else told out of turn, and the note of the last ask still holds
             self._noted = self._note
         self._pending, self._note = None, []
@@ -184,13 +185,6 @@ class Search(ABC):
 def distinct(smiles: Sequence[str]) -> list[str]:
     """The molecules in canonical form, in order, without the invalid and repeated."""
     return [s for s in dict.fromkeys(canonical(s) for s in smiles) if s is not None]
-
-
-def plain(value: Any) -> Any:
-    """A number, or a list of them, with None for NaN: JSON has no NaN."""
-    if isinstance(value, list):
-        return [plain(v) for v in value]
-    return None if math.isnan(value) else value
 
 
 def sift(

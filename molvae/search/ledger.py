@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.chem.molecules import LARGEST_DRAWN
 from molvae.core.errors import DataError
-from molvae.core.files import write_text
-from molvae.search.ask_tell import plain
+from molvae.core.files import nan_as_none, none_as_nan, write_text
 
 if TYPE_CHECKING:
     import optuna
@@ -304,10 +303,7 @@ def _trial(record: Record, artifacts: dict[str, str]) -> optuna.trial.FrozenTria
     """A finished trial; failed where there is no score, since NaN and infinities must never become the best value."""
     from optuna.trial import TrialState, create_trial
 
-    attributes = asdict(record)
-    attributes["value"], attributes["objectives"] = plain(record.value), plain(record.objectives)
-    attributes["outcomes"] = {name: plain(value) for name, value in record.outcomes.items()}
-    attributes["feasible"] = record.feasible
+    attributes = nan_as_none(asdict(record)) | {"feasible": record.feasible}
     # optuna-dashboard 0.21 reads only the old list of constraints, and would call infeasible molecules the best
     old_list: dict[str, Any] = {"constraints": list(record.constraints.values())} if record.constraints else {}
     return create_trial(
@@ -322,10 +318,5 @@ def _trial(record: Record, artifacts: dict[str, str]) -> optuna.trial.FrozenTria
 def _record(attributes: dict[str, Any]) -> Record:
     """A record from a trial's attributes; a journal from before several objectives lacks the last two."""
     kept = {name: attributes[name] for name in Record.__dataclass_fields__ if name in attributes}
-    outcomes = {name: _number(value) for name, value in kept.pop("outcomes", {}).items()}
-    objectives = [_number(value) for value in kept.pop("objectives", [])]
-    return Record(value=_number(kept.pop("value")), objectives=objectives, outcomes=outcomes, **kept)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    numbers = ("value", "constraints", "objectives", "outcomes")
+    return Record(**{name: none_as_nan(value) if name in numbers else value for name, value in kept.items()})

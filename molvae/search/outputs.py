@@ -18,7 +18,7 @@ from molvae.search.constraints import SimilaritySpec
 from molvae.search.diversity import SelectSpec, Spread
 from molvae.search.latent import LatentModel, LatentSpace
 from molvae.search.pareto import infer_reference
-from molvae.search.result import SearchResult
+from molvae.search.result import COMPONENT, SIMILARITY, SearchResult
 
 AS_TEXT = "molecules.csv"  # the same as MOLECULES
 OUTPUTS = (MOLECULES, AS_TEXT, DIVERSE, LATENT, METRICS)
@@ -56,14 +56,14 @@ def write_molecules(
     (`similarity:NAME`) and, for the best, the parts of the score (`component:NAME`)."""
     frame = result.frame()
     for name, similarities in similarities_of(result.smiles, constraints).items():
-        frame[f"similarity:{name}"] = similarities
+        frame[SIMILARITY + name] = similarities
     top = result.best_records(WITH_COMPONENTS)
     components = oracle.components([r.smiles for r in top]) if top and oracle is not None else {}
     rows = [r.call - 1 for r in top]
     for name, values in components.items():
         column = np.full(len(frame), np.nan)
         column[rows] = values
-        frame[f"component:{name}"] = column
+        frame[COMPONENT + name] = column
     with atomic_path(run_dir / MOLECULES) as file:
         frame.to_parquet(file, index=False)
     with atomic_path(run_dir / AS_TEXT) as file:
@@ -126,7 +126,7 @@ def metrics_of(
         "oracle_seconds": round(sum(r.seconds for r in result.records), 3),
         "ended": result.reason,
     }
-    if len(result.objectives) > 1:
+    if result.several:
         return counts | _front_metrics(result, reference) | ended
     best = [r.value for r in result.best_records(100)]
     means = {f"top{k}_mean": sum(best[:k]) / len(best[:k]) if best else None for k in (1, 10, 100)}

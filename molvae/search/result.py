@@ -19,6 +19,13 @@ from molvae.search.pareto import front_mask, hypervolume, infer_reference
 if TYPE_CHECKING:
     import pandas as pd
 
+# Prefixes of columns of a table of molecules:
+COMPONENT = "component:"  # what a score is made of
+OBJECTIVE = "objective:"  # of several, beside which `value` is empty
+OUTCOME = "outcome:"  # what an oracle said about a constraint
+CONSTRAINT = "constraint:"  # by how much one is broken
+SIMILARITY = "similarity:"  # what a constraint on similarity measures
+
 
 class Reason(StrEnum):
     """Why a search ended, or that it has not."""
@@ -52,15 +59,16 @@ class SearchResult:
     def __repr__(self) -> str:
         lost = len(self.records) - sum(record.scored and record.feasible for record in self.records)
         counts = f"{len(self.records):,} molecules" + (f", {lost:,} of them failed or infeasible" if lost else "")
-        if self._several:
+        if self.several:
             found = f"a front of {len(self.pareto_records())}"
         else:
             found = ", ".join(f"best {value:.4g}: {smiles}" for smiles, value in self.best(1)) or "none scored"
         return f"<SearchResult: {counts}; {found}; ended: {self.reason}>"
 
     @property
-    def _several(self) -> bool:
-        return any(record.objectives for record in self.records)
+    def several(self) -> bool:
+        """Whether there are several objectives, and so a front in place of a best molecule."""
+        return len(self.objectives) > 1
 
     def frame(self) -> pd.DataFrame:
         """A row for each molecule, in call order, as in the file `molecules.csv` of a run.
@@ -73,16 +81,16 @@ class SearchResult:
 
         names = ("call", "smiles", "value", "proposer", "seconds", "feasible", "batch")
         columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in self.records] for name in names}
-        if self._several:
+        if self.several:
             for q, objective in enumerate(self.objectives):
-                columns[f"objective:{objective}"] = [r.objectives[q] for r in self.records]
+                columns[OBJECTIVE + objective] = [r.objectives[q] for r in self.records]
             front = {r.call for r in self.pareto_records()}
             columns["front"] = [r.call in front for r in self.records]
         first = self.records[0] if self.records else None
         for name in first.outcomes if first else ():
-            columns[f"outcome:{name}"] = [r.outcomes.get(name, math.nan) for r in self.records]
+            columns[OUTCOME + name] = [r.outcomes.get(name, math.nan) for r in self.records]
         for name in first.constraints if first else ():
-            columns[f"constraint:{name}"] = [r.constraints.get(name, math.nan) for r in self.records]
+            columns[CONSTRAINT + name] = [r.constraints.get(name, math.nan) for r in self.records]
         return pd.DataFrame(columns)
 
     @property
@@ -132,7 +140,7 @@ class SearchResult:
         return [(record.smiles, record.value) for record in self.best_records(n)]
 
     def _require_scores(self, what: str) -> None:
-        if self._several:
+        if self.several:
             raise ConfigError(f"{what}() needs one score a molecule, and there are several objectives; use pareto()")
 
     def best_records(self, n: int = 10) -> list[Record]:
@@ -140,7 +148,7 @@ class SearchResult:
 
         Of several objectives: the first `n` of the front.
         """
-        if self._several:
+        if self.several:
             return self.pareto_records()[:n]
         usable = [r for r in self.records if r.feasible and math.isfinite(r.value)]
         return sorted(usable, key=lambda r: (-r.value, r.call))[:n]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from molvae.core.errors import ConfigError
+from molvae.core.files import none_as_nan
 from molvae.workers.crew import Crew, Scored, Task
 from molvae.workers.database import WORD_SECONDS, Result, persistently
 from molvae.workers.lock import StudyLock
@@ -214,4 +215,4 @@ def _scored(trial: FrozenTrial, numbers: int) -> Scored:
     """What a worker wrote; nothing but NaN of a molecule that cost too many of them."""
     found = trial.user_attrs.get(ROW) or trial.values or [None] * numbers  # older workers wrote the values only
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
-    return Scored(_task(trial), [math.nan if value is None else float(value) for value in found], max(seconds, 0.0))
+    return Scored(_task(trial), none_as_nan(found), max(seconds, 0.0))

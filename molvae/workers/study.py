@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from molvae.core.errors import ConfigError
+from molvae.core.files import nan_as_none
 from molvae.core.manifest import versions
 from molvae.workers.crew import Task
 from molvae.workers.database import connect, engine_options
@@ -166,7 +167,7 @@ class SharedStudy:
 
         values = list(row[: len(self._study.directions)])
         try:
-            self.storage.set_trial_user_attr(trial_id, ROW, [v if math.isfinite(v) else None for v in row])
+            self.storage.set_trial_user_attr(trial_id, ROW, nan_as_none(list(row)))
             if all(map(math.isfinite, values)):
                 self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
             else:
