@@ -32,9 +32,8 @@ import pandas as pd
 from molvae.cli.faults import run_script
 from molvae.core.devices import usable_cpus
 from molvae.core.errors import DataError
-from molvae.core.progress import progress
 from molvae.core.tables import column_names, read_rows
-from pipelines.rows import completed, finished, packed, unpacked
+from pipelines.rows import completed, packed, unpacked
 
 if TYPE_CHECKING:
     from molvae.search.config import OptimiseConfig
@@ -235,14 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table, wanted = args.out / "results.csv", list(jobs(args))
     if not wanted:
         raise DataError(f"{args.file}: no molecules to improve; expected some in the part {args.part!r}")
-    n_todo = len(set(wanted) - finished(table, Job, Row).keys())
-    with progress(n_todo, "leads", "searches") as bar:
-
-        def say(row: Row) -> None:
-            bar.advance(improvement=row.improvement)
-
-        rows = completed(run_job, wanted, table, Job, Row, args.processes, say=say)
-    if rows:
+    if rows := completed(run_job, wanted, table, Job, Row, args.processes, shown=["improvement"]):
         print(summary(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"\nPublished:\n{published().to_string(index=False, float_format='{:.3f}'.format)}")
     return int(len(rows) < len(wanted))

@@ -26,9 +26,8 @@ import pandas as pd
 from molvae.cli.faults import run_script
 from molvae.core.devices import usable_cpus
 from molvae.core.files import METRICS, read_json
-from molvae.core.progress import progress
 from molvae.oracles.guacamol import TARGETS
-from pipelines.rows import completed, finished
+from pipelines.rows import completed
 
 
 def scaled(name: str, worst: float, best: float) -> dict[str, Any]:
@@ -149,6 +148,11 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
+def say(row: Row) -> None:
+    """What came of a run, in a line."""
+    print(f"{row.problem}, {row.method}, seed {row.seed}: {row.hypervolume:.4f}", flush=True)
+
+
 def command_line() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -168,16 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run what is not there yet, print the table; returns 1 where a run failed."""
     args = command_line().parse_args(arguments)
     table, wanted = args.out / "results.csv", list(jobs(args))
-    n_todo = len(set(wanted) - finished(table, Job, Row).keys())
     work = partial(run_job, directory=args.out)
-    with progress(n_todo, "problems", "runs") as bar:
-
-        def say(row: Row) -> None:
-            print(f"{row.problem}, {row.method}, seed {row.seed}: {row.hypervolume:.4f}", flush=True)
-            bar.advance()
-
-        rows = completed(work, wanted, table, Job, Row, args.processes, jobs_each=1, say=say)
-    if rows:
+    if rows := completed(work, wanted, table, Job, Row, args.processes, jobs_each=1, say=say):
         print(summary(rows))
     return int(len(rows) < len(wanted))
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from molvae.core.errors import DataError, MolvaeError
 from molvae.core.files import atomic_path
+from molvae.core.progress import progress
 
 Job = TypeVar("Job")
 Row = TypeVar("Row")
@@ -63,21 +64,26 @@ def completed(
     processes: int,
     jobs_each: int | None = None,
     say: Callable[[Row], object] = lambda row: None,
+    shown: Sequence[str] = (),
 ) -> list[Row]:
     """The rows of the wanted jobs, fewer where some failed; those that the table lacks are run first (see `in_pool`).
 
     Args:
         table: the CSV file of rows, written again with each new one.
         say: called with each new row after it is written.
+        shown: names of the figures of a new row that the progress bar shows.
 
     Raises:
         DataError: the table holds rows of another version.
     """
     done = finished(table, job_type, row_type)
-    for job, row in in_pool(work, [job for job in dict.fromkeys(wanted) if job not in done], processes, jobs_each):
-        done[job] = row
-        save(done.values(), table, job_type)
-        say(row)
+    todo = [job for job in dict.fromkeys(wanted) if job not in done]
+    with progress(len(todo), "benchmark", "runs") as bar:
+        for job, row in in_pool(work, todo, processes, jobs_each):
+            done[job] = row
+            save(done.values(), table, job_type)
+            say(row)
+            bar.advance(**{name: getattr(row, name) for name in shown})
     return [done[job] for job in wanted if job in done]
 
 
