@@ -161,7 +161,8 @@ class MoleculeOracle(Oracle):
     def __init__(self, name: str, component: Component, parameters: dict[str, Any] | None = None) -> None:
         self.name, self.component = name, component
         self.parameters = parameters or {}
-        self._told: dict[External, dict[str, float]] = {program: {} for program in self._programs}  # by SMILES
+        external = component.external() if isinstance(component, Objective) else []
+        self._told: dict[External, dict[str, float]] = {program: {} for program in external}  # by SMILES
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         smiles = as_list(smiles)
@@ -183,10 +184,6 @@ class MoleculeOracle(Oracle):
                 program.prepare(chances, told)
                 forget_oldest(told)
             yield from molecules
-
-    @property
-    def _programs(self) -> list[External]:
-        return self.component.external() if isinstance(self.component, Objective) else []
 
     def _has_a_chance(self, molecule: ParsedMolecule) -> bool:
         try:
@@ -227,5 +224,5 @@ class MoleculeOracle(Oracle):
             return failed
 
     def close(self) -> None:
-        for program in self._programs:
+        for program in self._told:
             program.close()

@@ -97,5 +97,5 @@ def build_search(
     if measured is not None:
         if not outcomes.plain:
             raise ConfigError("measured data have one value a molecule; this search has several objectives or outcomes")
-        search.learn(measured.smiles, measured.values.tolist(), measured.errors.tolist())
+        search.learn(*measured.lists)
     return search

@@ -91,10 +91,6 @@ class ParetoFront(Goal):
     def _feasible(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         return np.asarray(~self._excess.any(axis=1))
 
-    def front(self) -> list[str]:
-        """The feasible molecules that no other feasible one dominates."""
-        return self._named(np.flatnonzero(self._feasible & (self._dominators == 0)))
-
     def ranked(self, n: int) -> list[str]:
         """The `n` best, best first; of several objectives the whole front, however large."""
         spread = self._excess.std(axis=0) if len(self._excess) else np.ones(len(self.outcomes.windows))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -123,10 +123,10 @@ def read_measurements(spec: DataSpec) -> Measurements:
     cells = read_rows(spec.file, [spec.smiles, spec.value, *column], numeric=[spec.value, *column])
     rows = (_Row(row.number, row.cells[0], row.cells[1], row.cells[2] if column else fixed) for row in cells)
     found = _collected(rows, str(spec.file))
-    return _mirrored(found) if spec.direction == "minimise" else found
+    return replace(found, values=-found.values) if spec.direction == "minimise" else found
 
 
-def measurements(data: Any, source: str = "data") -> Measurements:
+def measurements(data: Any) -> Measurements:
     """Measurements out of Python objects; larger values are better.
 
     Args:
@@ -140,16 +140,14 @@ def measurements(data: Any, source: str = "data") -> Measurements:
     if isinstance(data, Measurements):
         return data
     if not isinstance(data, Iterable):
-        raise DataError(
-            f"{source}: expected pairs (SMILES, value), a mapping or a DataFrame, got {type(data).__name__}"
-        )
+        raise DataError(f"data: expected pairs (SMILES, value), a mapping or a DataFrame, got {type(data).__name__}")
     entries: Iterable[Any] = data.items() if isinstance(data, Mapping | pd.Series) else data
     if isinstance(data, pd.DataFrame):
         if missing := [name for name in ("smiles", "value") if name not in data]:
-            raise DataError(f"{source}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, data))}")
+            raise DataError(f"data: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, data))}")
         columns = ["smiles", "value", *(["noise"] if "noise" in data else [])]
         entries = data[columns].itertuples(index=False, name=None)
-    return _collected(_rows(entries, source), source)
+    return _collected(_rows(entries), "data")
 
 
 def write_rejected(found: Measurements, path: Path) -> None:
@@ -160,11 +158,11 @@ def write_rejected(found: Measurements, path: Path) -> None:
             pd.DataFrame(found.rejected).to_csv(file, index=False)
 
 
-def _rows(data: Iterable[Any], source: str) -> Iterator[_Row]:
+def _rows(data: Iterable[Any]) -> Iterator[_Row]:
     for number, entry in enumerate(data, start=1):
         parts = entry if isinstance(entry, tuple | list) else ()
         if len(parts) not in (2, 3):
-            raise DataError(f"{source}: expected pairs (SMILES, value), got {entry!r} as entry {number}")
+            raise DataError(f"data: expected pairs (SMILES, value), got {entry!r} as entry {number}")
         yield _Row(number, parts[0], parts[1], parts[2] if len(parts) == 3 else None)
 
 
@@ -209,10 +207,6 @@ def _joined(found: Mapping[str, list[tuple[float, float | None]]], rejected: tup
         errors[i] = 1 / weights.sum() if len(known) == len(x) else pooled / len(x)
     counts = np.array([len(xs) for xs in found.values()], dtype=np.int64)
     return Measurements(tuple(found), values, errors, counts, rejected)
-
-
-def _mirrored(found: Measurements) -> Measurements:
-    return Measurements(found.smiles, -found.values, found.errors, found.replicates, found.rejected)
 
 
 def _number(value: Any) -> float | None:

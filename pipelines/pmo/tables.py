@@ -45,11 +45,17 @@ class Results:
         """Mean over seeds: a row a task, a column a method."""
         return self.frame.pivot_table(column, "task", "method", "mean").reindex(index=self.tasks, columns=self.methods)
 
-    def by_seed(self, method: str, tasks: Sequence[str], column: str = MEASURE) -> pd.Series[float]:
+    def by_seed(self, method: str, tasks: Sequence[str]) -> pd.Series[float]:
         """Sum over the tasks for each seed that has them all."""
         of = self.frame[(self.frame["method"] == method) & self.frame["task"].isin(tasks)]
-        sums = of.groupby("seed")[column].agg(["sum", "size"])
+        sums = of.groupby("seed")[MEASURE].agg(["sum", "size"])
         return sums.loc[sums["size"] == len(tasks), "sum"]
+
+    def seeds(self, method: str) -> str:
+        """How many seeds there are with all tasks, and on how many tasks each of the others."""
+        tasks_of = self.frame[self.frame["method"] == method].groupby("seed")["task"].nunique()
+        whole = tasks_of == tasks_of.max()
+        return ", ".join([str(whole.sum()), *(f"one on {n} tasks" for n in tasks_of[~whole])])
 
     def differences(self, method: str, other: str, tasks: Sequence[str]) -> pd.Series[float]:
         """How far one method is above another in each task and seed that both have."""
@@ -66,9 +72,9 @@ class Results:
         return [t for t in self.common if t != NEARLY_BINARY]
 
 
-def published(budget: int, path: Path = PUBLISHED) -> pd.DataFrame:
+def published(budget: int) -> pd.DataFrame:
     """Published AUC of the best ten for a budget: columns method, task, auc_top10, seeds, prescreen, source."""
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(PUBLISHED)
     return frame[frame["budget"] == budget].drop(columns="budget")
 
 
@@ -79,8 +85,8 @@ def report(results: Results, others: pd.DataFrame, title: str) -> str:
     named = "" if len(results.common) == len(PMO_TASKS) else ": " + ", ".join(results.common)
     head = (
         f"# {title}\n\nPMO, {results.budget:,} oracle calls a run. AUC is that of the mean of the best ten over the "
-        "budget. Means over seeds; ± is their standard deviation, and of differences a run the standard error over "
-        "pairs of runs. Sums are over the "
+        "budget. Means over seeds; ± is their standard deviation (of sums, that of the seeds with all tasks), and of "
+        "differences a run the standard error over pairs of runs. Sums are over the "
         f"{len(results.common)} task(s) that every method here has{named}.\n"
     )
     parts = [head, "## Sums\n", sums(results, others), "## AUC by task\n", by_task(results)]
@@ -123,7 +129,7 @@ def _measured(results: Results, method: str) -> tuple[float, list[str]]:
         "" if is_first else f"{(pairs := results.differences(method, first, tasks)).mean():+.3f} ± {pairs.sem():.3f}",
         "" if is_first else f"{(means[first] > means[method]).sum()} of {len(tasks)}",
         f"{results.total(method, tasks, 'top10_mean'):.3f}",
-        str(results.frame.loc[results.frame["method"] == method, "seed"].nunique()),
+        results.seeds(method),
         "no",
     ]
     return partial, cells

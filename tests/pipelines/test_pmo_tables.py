@@ -84,6 +84,15 @@ def test_sums_are_over_the_tasks_that_all_have(tmp_path: Path) -> None:
     assert cells(by_task(results), "valsartan_smarts")[1] == ""
 
 
+def test_a_seed_that_lacks_tasks_is_not_counted_like_the_others() -> None:
+    rows = [row("ours", task, seed, 0.5, 100.0) for task in TASKS for seed in (0, 1)] + [
+        row("ours", "qed", 2, 0.9, 1.0)
+    ]
+    results = Results(rows, ["ours"], TASKS, 1000)
+    assert results.seeds("ours") == "2, one on 1 tasks"
+    assert results.by_seed("ours", TASKS).to_dict() == {0: 1.5, 1: 1.5}
+
+
 def test_cost_of_the_hop_tasks_stands_apart() -> None:
     rows = [row("ours", "qed", 0, 0.5, 100.0), row("ours", "deco_hop", 0, 0.5, 900.0)]
     table = cost(Results(rows, ["ours"], ["qed", "deco_hop"], 1000))
