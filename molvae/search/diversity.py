@@ -11,12 +11,10 @@ from typing import Any
 
 from pydantic import Field
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
 
+from molvae.chem.fingerprints import generator
 from molvae.core.config import Spec
 from molvae.search.ledger import Record
-
-ECFP4 = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
 class SelectSpec(Spec):
@@ -61,4 +59,4 @@ def select(ranked: Sequence[Record], k: int, distance: float) -> list[Record]:
 
 
 def _fingerprint(smiles: str) -> Any:
-    return ECFP4.GetFingerprint(Chem.MolFromSmiles(smiles))
+    return generator("ECFP4").GetFingerprint(Chem.MolFromSmiles(smiles))

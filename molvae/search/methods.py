@@ -11,6 +11,7 @@ from rdkit import Chem
 
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
+from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.ask_tell import Search, distinct
 from molvae.search.bayesian import BayesianSearch, InnerSpec
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
@@ -27,6 +28,7 @@ from molvae.search.specs import (
     GraphMutationSpec,
     InterpolationSpec,
     ProposerSpec,
+    QLogNEHVISpec,
     build_acquisition,
 )
 from molvae.search.surrogate import Scaling, TanimotoGP
@@ -144,6 +146,13 @@ class BayesianSpec(Spec):
             **setting.common,
         )
 
+    def citations(self, outcomes: Outcomes) -> list[str]:
+        """The papers that the search rests on."""
+        several = [multiobjective.PAREGO] if outcomes.n_objectives > 1 else []
+        jointly = [multiobjective.NEHVI] if isinstance(self.acquisition, QLogNEHVISpec) else []
+        constrained = [feasibility.CITATION] if outcomes.windows else []
+        return [surrogate.CITATION, structural.CITATION, *several, *jointly, *constrained]
+
     def _goal(self, setting: Setting) -> Goal:
         if not setting.outcomes.plain:
             return ParetoFront(setting.outcomes)
@@ -172,11 +181,13 @@ class TurboSpec(Spec):
     needs_model: ClassVar[bool] = True
 
     def build(self, setting: Setting) -> Search:
-        from molvae.search.turbo import TurboSearch
-
         if not setting.outcomes.plain:
             raise ConfigError("the method 'turbo' has one score to maximise; use 'bayesian' for more")
-        return TurboSearch(setting.latent, points=self.points, candidates=self.candidates, **setting.common)
+        return turbo.TurboSearch(setting.latent, points=self.points, candidates=self.candidates, **setting.common)
+
+    def citations(self, outcomes: Outcomes) -> list[str]:
+        """The papers that the search rests on."""
+        return [turbo.CITATION]
 
 
 class OptunaSpec(Spec):
@@ -198,6 +209,10 @@ class OptunaSpec(Spec):
             )
         return OptunaSearch(setting.latent, self.sampler, self.bounds, n_objectives=n_objectives, **setting.common)
 
+    def citations(self, outcomes: Outcomes) -> list[str]:
+        """None but that of Optuna itself."""
+        return []
+
 
 class PriorSpec(Spec):
     """Molecules sampled from the model (a baseline): decoded greedily from latent draws without a temperature."""
@@ -211,6 +226,10 @@ class PriorSpec(Spec):
 
         return PriorSearch(setting.latent, self.temperature, **setting.common)
 
+    def citations(self, outcomes: Outcomes) -> list[str]:
+        """None."""
+        return []
+
 
 class EvolutionSpec(Spec):
     """A genetic algorithm on graphs with the selection of NSGA-II (a baseline); `search.batch_size` is a generation."""
@@ -221,15 +240,17 @@ class EvolutionSpec(Spec):
     needs_model: ClassVar[bool] = False
 
     def build(self, setting: Setting) -> Search:
-        from molvae.search.evolution import EvolutionSearch
-
         if setting.outcomes.windows:
             raise ConfigError("the method 'evolution' knows no constraints that an oracle tells; use 'bayesian'")
         proposers = [
             (GraphMutationSpec().build(None), self.mutation),
             (GraphCrossoverSpec().build(None), 1.0 - self.mutation),
         ]
-        return EvolutionSearch(proposers, self.population, **setting.common)
+        return evolution.EvolutionSearch(proposers, self.population, **setting.common)
+
+    def citations(self, outcomes: Outcomes) -> list[str]:
+        """The papers that the search rests on."""
+        return [evolution.CITATION, structural.CITATION]
 
 
 MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec | EvolutionSpec, Field(discriminator="kind")]

@@ -18,6 +18,7 @@ from molvae.search.ledger import Record
 from molvae.search.loop import require_a_score
 from molvae.search.measured import Measurements, read_measurements
 from molvae.search.methods import MethodSpec
+from molvae.search.outcomes import Outcomes
 from molvae.search.start import start_molecules
 
 PROBES = 3
@@ -45,6 +46,11 @@ class Plan:
     model: LatentModel | None
     measured: Measurements | None
     start: list[str]
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What a molecule is judged by."""
+        return Outcomes(self.oracle.n_objectives, tuple(self.rules.windows.values()))
 
 
 def needs_model(method: MethodSpec, spec: SearchSpec, with_measurements: bool) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from rdkit import Chem
 
-from molvae.chem.descriptors import DESCRIPTORS
+from molvae.chem.descriptors import sa_score
 from molvae.search.latent import LatentModel
 
 ROUNDS = 10  # of sampling before implausible molecules are taken, too
-HARDEST = 4.0  # synthetic accessibility (1 easy, 10 hard); nine of ten molecules of ZINC250k are below
+PLAUSIBLE = 4.0  # synthetic accessibility (1 easy, 10 hard); nine of ten molecules of ZINC250k are below
 
 
 def plausible_samples(
@@ -32,8 +32,8 @@ def plausible_samples(
             mol = Chem.MolFromSmiles(smiles)
             if not accept(mol):
                 continue
-            hardness = float(DESCRIPTORS["sa"](mol))
-            if hardness <= HARDEST:
+            hardness = sa_score(mol)
+            if hardness <= PLAUSIBLE:
                 good[smiles] = None
             else:
                 rest[smiles] = hardness

@@ -19,18 +19,15 @@ from molvae.core.progress import progress, warnings_in
 from molvae.core.stopping import StopFlag
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
-from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.conduct import conduct, local_crew, refuse_given_up
 from molvae.search.config import OptimiseConfig
-from molvae.search.constraints import OracleConstraintSpec, told_by_oracles
+from molvae.search.constraints import told_by_oracles
 from molvae.search.ledger import ARTIFACTS, Ledger, Record
 from molvae.search.loop import require_a_score
 from molvae.search.measured import write_rejected
-from molvae.search.methods import BayesianSpec, EvolutionSpec, TurboSpec
 from molvae.search.outputs import OUTPUTS, write_outputs
 from molvae.search.plan import Plan, plan_of
 from molvae.search.result import Reason, SearchResult
-from molvae.search.specs import QLogNEHVISpec
 from molvae.workers.coordinator import StudyCrew, require_free
 from molvae.workers.crew import Crew
 from molvae.workers.study import Terms
@@ -161,7 +158,7 @@ def _crew(config: OptimiseConfig, run_dir: Path, planned: Plan, ledger: Ledger, 
     )
     search = sha256_text(json.dumps(_what_must_stay(config), sort_keys=True))
     return StudyCrew(
-        spec.distributed, terms, search, objectives=planned.told.n_objectives - len(constrained),
+        spec.distributed, terms, search, objectives=planned.oracle.n_objectives,
         ahead=spec.ahead, fresh=fresh, known=known.__contains__, stopped=lambda: flag.stopped,
     )  # fmt: skip
 
@@ -221,7 +218,7 @@ def _write_manifest(
         seconds=seconds,
         oracle=oracle.identity,
         weights=config.weights,
-        citations=_citations(config, oracle),
+        citations=config.method.citations(planned.outcomes),
         **({} if measured is None else {"measured": measured.summary}),
     )
 
@@ -238,21 +235,3 @@ def _inputs(config: OptimiseConfig, with_model: bool) -> dict[str, Path]:
         "weights": model_directory(config.weights) if with_model else None,
     }
     return {name: file for name, file in files.items() if file is not None}
-
-
-def _citations(config: OptimiseConfig, oracle: Oracle) -> list[str]:
-    """The papers that the method rests on."""
-    if isinstance(config.method, TurboSpec):
-        return [turbo.CITATION]
-    if isinstance(config.method, EvolutionSpec):
-        return [evolution.CITATION, structural.CITATION]
-    if not isinstance(config.method, BayesianSpec):
-        return []
-    found = [surrogate.CITATION, structural.CITATION]
-    if oracle.n_objectives > 1:
-        found.append(multiobjective.PAREGO)
-    if isinstance(config.method.acquisition, QLogNEHVISpec):
-        found.append(multiobjective.NEHVI)
-    if any(isinstance(spec, OracleConstraintSpec) for spec in config.search.constraints):
-        found.append(feasibility.CITATION)
-    return found

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
 
+from molvae.chem.fingerprints import generator
 from molvae.search.metrics import auc_top
 from pipelines.pmo.results import Row, rounded
 from pipelines.pmo.study import Job, SearchMethod
@@ -98,8 +98,7 @@ def diversity(trace: Trace) -> float:
     """Mean Tanimoto distance of all pairs of the best `BEST` molecules, ECFP4 of 2,048 bits; NaN below two."""
     scored = [(v, s) for v, s in zip(trace.values, trace.smiles, strict=True) if math.isfinite(v)]
     best = sorted(scored, key=lambda pair: -pair[0])[:BEST]
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(Chem.MolFromSmiles(s)) for _, s in best]
+    prints = [generator("ECFP4").GetFingerprint(Chem.MolFromSmiles(s)) for _, s in best]
     distances = [
         1 - similarity
         for i in range(1, len(prints))
