@@ -1,7 +1,7 @@
 """How far can penalised logP be raised near to a given molecule? The constrained optimisation of JT-VAE.
 
-    python -m pipelines.benchmark_lead ../shared/data/sets/jtvae_opt_logP_SA.csv.gz --n 10
-    python -m pipelines.benchmark_lead ../shared/data/sets/jtvae_opt_logP_SA.csv.gz --budget 200 --delta 0.4 0.6
+    python -m pipelines.benchmark_lead jtvae_opt_logP_SA.csv.gz --n 10
+    python -m pipelines.benchmark_lead jtvae_opt_logP_SA.csv.gz --budget 200 --delta 0.4 0.6
 
 For each of the 800 molecules one search that begins with it alone, with `--budget` oracle calls (the molecule itself is
 the first), among molecules whose Tanimoto similarity to it is at least delta. Score: Crippen logP - synthetic
@@ -21,11 +21,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -37,6 +37,7 @@ from pipelines.rows import completed, packed, unpacked
 
 if TYPE_CHECKING:
     from molvae.search.config import OptimiseConfig
+    from molvae.search.latent import LatentModel
 
 OBJECTIVE = "logp_sa"
 
@@ -96,52 +97,56 @@ def run_job(job: Job) -> Row:
     """Run one search; called in a process of its own."""
     from rdkit import Chem
 
-    from molvae.chem.filters import SimilarityFilter
     from molvae.chem.molecules import canonical
     from molvae.oracles import oracle
-    from molvae.search.build import build_search
-    from molvae.search.constraints import Constraints
+    from molvae.search.constraints import SimilaritySpec
     from molvae.search.ledger import Ledger
     from molvae.search.loop import run_search
+    from molvae.search.plan import plan
+    from molvae.search.start import StartSpec
 
     lead = canonical(job.smiles) or job.smiles
     counts = job.fingerprint == "counts"
-    near = SimilarityFilter(lead, low=job.delta, counts=counts, folded=not counts)
-    config, model = _prepared(job.method, job.overrides)
+    near = SimilaritySpec(target=lead, low=job.delta, counts=counts, folded=not counts)
+    config = _config(job.method, job.overrides)
+    start = StartSpec(smiles=(lead,), neighbours=config.search.start.neighbours)
+    spec = config.search.model_copy(update={"start": start, "constraints": (near,)})
     began = time.perf_counter()
-    constraints = Constraints({"similarity": near})
-    search = build_search(config.method, config.search, constraints, 1, model, job.seed, [lead])
+    planned = plan(config.method, spec, oracle(OBJECTIVE), job.seed, partial(_model, config.weights, config.device))
     result = run_search(
-        search, oracle(OBJECTIVE), Ledger(), budget=job.budget, batch_size=config.search.batch_size,
-        constraints=constraints,
-    )  # fmt: skip
+        planned.search, planned.told, Ledger(), budget=job.budget, batch_size=spec.batch_size, constraints=planned.rules
+    )
     best = result.best_records(1)[0]
     return Row(
         **asdict(job),
         score=result.records[0].value,
         best_score=best.value,
         best=best.smiles,
-        similarity=near.similarity(Chem.MolFromSmiles(best.smiles)),
+        similarity=near.build().similarity(Chem.MolFromSmiles(best.smiles)),
         calls=len(result.records),
         seconds=round(time.perf_counter() - began, 3),
     )
 
 
 @cache
-def _prepared(method: str, overrides: str) -> tuple[OptimiseConfig, Any]:
-    """The config and its model, read once in each process."""
+def _config(method: str, overrides: str) -> OptimiseConfig:
+    """The config, read once in each process."""
     from molvae.core.config import load_config
-    from molvae.search.build import load_model
     from molvae.search.config import OptimiseConfig
 
     changes = [f"oracle={{kind='named', name='{OBJECTIVE}'}}", *unpacked(overrides)]
-    config = load_config(method, OptimiseConfig, changes)
-    if not (config.method.needs_model or config.search.start.neighbours):
-        return config, None
+    return load_config(method, OptimiseConfig, changes)
+
+
+@cache
+def _model(weights: str, device: str) -> LatentModel:
+    """The model, read once in each process."""
     import torch
 
+    from molvae.search.build import load_model
+
     torch.set_num_threads(1)
-    return config, load_model(config.weights, config.device)
+    return load_model(weights, device)
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:

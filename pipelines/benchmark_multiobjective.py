@@ -2,7 +2,7 @@
 
     python -m pipelines.benchmark_multiobjective
     python -m pipelines.benchmark_multiobjective --budget 200 --problems two_targets --methods chebyshev nsga2_graph
-    python -m pipelines.benchmark_multiobjective --seeds 0 1 2 --start ../shared/data/zinc250k.csv.gz
+    python -m pipelines.benchmark_multiobjective --seeds 0 1 2 --start downloads/zinc250k.csv.gz
 
 Every objective lies in 0 to 1 and is maximised, and the reference point is the origin: hypervolume is a share of the
 unit cube. All methods begin with the same molecules, which count as calls. Methods: the Tanimoto process with random

@@ -1,6 +1,6 @@
 """Are the oracles equal to the original implementations, and how much faster?
 
-    python -m pipelines.benchmark_oracles --reference ../shared/reference/oracle_reference.csv.gz
+    python -m pipelines.benchmark_oracles --reference oracle_reference.csv.gz
 
 First the largest difference in every column that has an oracle. Then the molecules per second of CPU time, SMILES in,
 of the 20 PMO tasks on one core, beside the two original ways of computing them. GuacaMol and TDC cannot be installed

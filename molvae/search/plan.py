@@ -53,9 +53,13 @@ class Plan:
         return Outcomes(self.oracle.n_objectives, tuple(self.rules.windows.values()))
 
 
-def needs_model(method: MethodSpec, spec: SearchSpec, with_measurements: bool) -> bool:
-    """Whether a search takes anything from a model: proposals, start molecules, or its library."""
-    sampled = not (spec.start.given or with_measurements)
+def needs_model(method: MethodSpec, spec: SearchSpec, with_start: bool) -> bool:
+    """Whether a search takes anything from a model: proposals, start molecules, or its library.
+
+    Args:
+        with_start: it has molecules to begin with, from elsewhere than `spec.start`.
+    """
+    sampled = not (spec.start.given or with_start)
     unfiled = spec.library is not None and spec.library.file is None
     return method.needs_model or sampled or unfiled or spec.start.neighbours > 0
 

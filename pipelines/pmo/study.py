@@ -23,11 +23,13 @@ from molvae.oracles import PMO_TASKS
 from molvae.oracles.config import NamedSpec
 from molvae.search.config import OptimiseConfig
 from molvae.search.methods import BayesianSpec
+from molvae.search.plan import needs_model
 from molvae.search.start import StartSpec
 
 HASH_LENGTH = 12  # hex digits: two configs of one study never share them
 
-# What the study sets itself, or what does not decide the result.
+# What the study sets itself, what does not decide the result, and the name of a library's file. Its contents should be
+# in a hash, but tables are printed where the file is not.
 FREE: Any = {"seed": True, "device": True, "oracle": True}
 FREE_OF_SEARCH: Any = {"budget": True, "pictures": True, "start": {"file": True}, "library": {"file": True}}
 
@@ -71,7 +73,8 @@ class SearchMethod(Spec):
         config = self.resolved(overrides)
         plain = config.model_dump(mode="json", exclude=FREE | {"search": FREE_OF_SEARCH}, exclude_none=True)
         weights = plain.pop("weights")
-        return plain | ({"weights": _fingerprint_of(weights)} if config.method.needs_model else {})
+        with_model = needs_model(config.method, config.search, with_start=True)
+        return plain | ({"weights": _fingerprint_of(weights)} if with_model else {})
 
     def for_run(self, job: Job) -> OptimiseConfig:
         """The config of one run."""
