@@ -114,7 +114,12 @@ def run_job(job: Job) -> Row:
     began = time.perf_counter()
     planned = plan(config.method, spec, oracle(OBJECTIVE), job.seed, partial(_model, config.weights, config.device))
     result = run_search(
-        planned.search, planned.told, Ledger(), budget=job.budget, batch_size=spec.batch_size, constraints=planned.rules
+        planned.search,
+        planned.scorer,
+        Ledger(),
+        budget=job.budget,
+        batch_size=spec.batch_size,
+        constraints=planned.rules,
     )
     best = result.best_records(1)[0]
     return Row(

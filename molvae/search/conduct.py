@@ -51,7 +51,7 @@ def conduct(
         with crew() as workers:
             result = run_with_crew(planned.search, workers, ledger, **how)
     else:
-        result = run_search(planned.search, planned.told, ledger, batch_growth=spec.batch_growth, **how)
+        result = run_search(planned.search, planned.scorer, ledger, batch_growth=spec.batch_growth, **how)
     return replace(result, reason=Reason.GIVEN_UP) if given_up and result.reason == Reason.STOPPED else result
 
 
@@ -70,6 +70,6 @@ def refuse_given_up(result: SearchResult) -> None:
 
 def local_crew(planned: Plan, spec: SearchSpec, ledger: Ledger, file: Path | None) -> Crew:
     """Workers on this machine; a file keeps what they have to do."""
-    scorer = isolated(planned.told, spec.workers, spec.timeout_seconds)
+    scorer = isolated(planned.scorer, spec.workers, spec.timeout_seconds)
     still = still_to_do(ledger, spec.in_flight is not None)
     return LocalCrew(scorer, spec.workers, spec.ahead, spec.in_flight, file, still)

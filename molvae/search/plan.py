@@ -32,7 +32,7 @@ class Plan:
     Attributes:
         search: told nothing yet.
         oracle: tells the objectives.
-        told: the same, with columns for what is constrained behind the objectives.
+        scorer: the same, with columns for what is constrained behind the objectives.
         rules: the constraints.
         model: what latent proposals and sampled start molecules come from, where they are wanted.
         measured: molecules known beforehand.
@@ -41,7 +41,7 @@ class Plan:
 
     search: Search
     oracle: Oracle
-    told: Oracle
+    scorer: Oracle
     rules: Constraints
     model: LatentModel | None
     measured: Measurements | None
@@ -82,11 +82,11 @@ def plan(
         ConfigError, DataError: something in it is impossible, or is not there.
     """
     model = load() if needs_model(method, spec, measured is not None) else None
-    rules, told = build_constraints(spec.constraints, oracle)
+    rules, scorer = build_constraints(spec.constraints, oracle)
     wanted = spec.start.given or measured is None
     start = start_molecules(spec.start, model, seed, rules.met_by) if wanted else []
     search = build_search(method, spec, rules, oracle.n_objectives, model, seed, start, measured)
-    return Plan(search, oracle, told, rules, model, measured, start)
+    return Plan(search, oracle, scorer, rules, model, measured, start)
 
 
 def plan_of(config: OptimiseConfig, oracle: Oracle) -> Plan:
@@ -106,7 +106,7 @@ def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
     with config.oracle.build() as oracle:
         planned = plan_of(config, oracle)
         rules, spec = planned.rules, config.search
-        scorer = isolated(planned.told, 1, spec.timeout_seconds) if spec.with_crew else planned.told
+        scorer = isolated(planned.scorer, 1, spec.timeout_seconds) if spec.with_crew else planned.scorer
         records = []
         with scorer:
             for call, smiles in enumerate((planned.start or DRUGS)[:PROBES], start=1):

@@ -70,7 +70,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
         dump_config(config, run_dir / CONFIG)
         known, spent = len(ledger), sum(r.seconds for r in ledger.records)
         append_event(run_dir / EVENTS, {"event": "start", "calls": known, "oracle_seconds": spent})
-        with planned.told, progress(spec.budget, "search", "calls", done=known) as bar:
+        with planned.scorer, progress(spec.budget, "search", "calls", done=known) as bar:
             result = conduct(
                 planned,
                 spec,
