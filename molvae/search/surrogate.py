@@ -235,7 +235,7 @@ class TanimotoGP:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
         finally:
-            vars(self).update(before, era=self._era + 1)
+            vars(self).update(before, _era=self._era + 1)
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""

@@ -266,6 +266,8 @@ def test_a_belief_kept_is_that_computed_anew(several: bool) -> None:
         believed = gp.posterior(asked)
         assert same(gp.renewed(late), believed)
     assert same(gp.renewed(believed), late)
+    with gp.believing(codes[5:7]):
+        assert same(gp.renewed(believed), gp.posterior(asked)), "it was believed of others"
     gp.keep([*range(5, 25), 40])
     assert same(gp.renewed(late), gp.posterior(asked))
     assert same(gp.posterior_of([20, 3]), gp.posterior(codes[[40, 8]]))
