@@ -102,7 +102,7 @@ def run_job(job: Job) -> Row:
     from molvae.search.constraints import SimilaritySpec
     from molvae.search.ledger import Ledger
     from molvae.search.loop import run_search
-    from molvae.search.plan import plan
+    from molvae.search.plan import needs_model, plan
     from molvae.search.start import StartSpec
 
     lead = canonical(job.smiles) or job.smiles
@@ -111,8 +111,11 @@ def run_job(job: Job) -> Row:
     config = _config(job.method, job.overrides)
     start = StartSpec(smiles=(lead,), neighbours=config.search.start.neighbours)
     spec = config.search.model_copy(update={"start": start, "constraints": (near,)})
+    load = partial(_model, config.weights, config.device)
+    if needs_model(config.method, spec, with_start=True):
+        load()  # in each process once, which is not the time of a search
     began = time.perf_counter()
-    planned = plan(config.method, spec, oracle(OBJECTIVE), job.seed, partial(_model, config.weights, config.device))
+    planned = plan(config.method, spec, oracle(OBJECTIVE), job.seed, load)
     result = run_search(
         planned.search,
         planned.scorer,

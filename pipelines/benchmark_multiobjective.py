@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,6 @@ def run_job(job: Job, directory: Path) -> Row:
 
     from molvae.core.config import parse_config
     from molvae.search.config import OptimiseConfig
-    from molvae.search.result import SearchResult
     from molvae.search.run import run
 
     torch.set_num_threads(1)
@@ -118,7 +117,7 @@ def run_job(job: Job, directory: Path) -> Row:
     config = parse_config(config_of(job), OptimiseConfig)
     result = run(config, run_dir)
     volumes = [
-        SearchResult(result.records[: round(share * job.budget)], result.reason).hypervolume(config.search.reference)
+        replace(result, records=result.records[: round(share * job.budget)]).hypervolume(config.search.reference)
         for share in (0.25, 0.5, 1.0)
     ]
     seconds = float(read_json(run_dir / METRICS)["seconds"])

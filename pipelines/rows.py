@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +21,7 @@ import pandas as pd
 
 from molvae.core.errors import DataError, MolvaeError
 from molvae.core.files import atomic_path
-from molvae.core.progress import progress
+from molvae.core.progress import SilentProgress, progress
 
 Job = TypeVar("Job")
 Row = TypeVar("Row")
@@ -78,7 +79,7 @@ def completed(
     """
     done = finished(table, job_type, row_type)
     todo = [job for job in dict.fromkeys(wanted) if job not in done]
-    with progress(len(todo), "benchmark", "runs") as bar:
+    with progress(len(todo), "benchmark", "runs") if todo else nullcontext(SilentProgress()) as bar:
         for job, row in in_pool(work, todo, processes, jobs_each):
             done[job] = row
             save(done.values(), table, job_type)

@@ -27,5 +27,5 @@ def without_password(text: str) -> str:
 
 def _without(text: str, end: str) -> str:
     """The text without the passwords in it, none of which holds a character of `end`."""
-    text = re.sub(rf"(\w://[^:/@?]*):[^{end}]*@", r"\1@", text)  # up to the last @: it may hold one, or a slash
+    text = re.sub(rf"(\w://[^{end}:/@?]*):[^{end}]*@", r"\1@", text)  # up to the last @: it may hold one, or a slash
     return re.sub(rf"([?&]\w*password=)[^&{end}]*", r"\1", text, flags=re.IGNORECASE)

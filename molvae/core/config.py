@@ -77,11 +77,14 @@ def dump_config(spec: BaseModel, path: str | Path) -> None:
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs in two dumped models: dotted keys with both values, None for one that is not there.
+    """What differs in two dumped models: dotted keys with both values, None for one that is not there. Of sections of
+    different kinds only that.
 
     >>> differing({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"x": 1, "y": 4}})
     {'a.y': (2, 4), 'b': (3, None)}
     """
+    if before.get("kind") != now.get("kind"):
+        return {"kind": (before.get("kind"), now.get("kind"))}
     found: dict[str, tuple[Any, Any]] = {}
     for key in {**before, **now}:
         old, new = before.get(key), now.get(key)

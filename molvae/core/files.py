@@ -66,7 +66,7 @@ def none_as_nan(value: Any) -> Any:
     """Numbers that were written with `nan_as_none`, as floats, in lists and dictionaries too."""
     if isinstance(value, dict):
         return {key: none_as_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [none_as_nan(each) for each in value]
     return math.nan if value is None else float(value)
 

@@ -34,7 +34,7 @@ from molvae.oracles.desirability import Aggregation, Identity, Modifier, join
 from molvae.oracles.oracle import FloatArray, Oracle, distinct, forget_oldest, log_failure
 from molvae.oracles.parsed import ParsedMolecule
 
-DESIRABILITY = ": desirability"  # ending of the name of what became of a component's value
+DESIRABILITY = ": desirability"  # ending of a name: the desirability of that component
 _HELD_AT_ONCE = 1_000  # molecules kept in memory while an external program works on them
 
 

@@ -56,7 +56,7 @@ def build_search(
     method: MethodSpec,
     spec: SearchSpec,
     constraints: Constraints,
-    n_objectives: int,
+    outcomes: Outcomes,
     model: LatentModel | None,
     seed: int,
     start: Sequence[str],
@@ -67,11 +67,11 @@ def build_search(
     Raises:
         ConfigError: the method cannot do what `spec` wants, or there are measured data and several objectives.
     """
-    if spec.reference is not None and len(spec.reference) != n_objectives:
+    if spec.reference is not None and len(spec.reference) != outcomes.n_objectives:
         raise ConfigError(
-            f"search.reference: expected {n_objectives} values, one for each objective; got {len(spec.reference)}"
+            f"search.reference: expected {outcomes.n_objectives} values, one for each objective; "
+            f"got {len(spec.reference)}"
         )
-    outcomes = Outcomes(n_objectives, tuple(constraints.windows.values()), spec.reference)
     accept = acceptance(spec, constraints)
     if isinstance(method, OptunaSpec) and spec.in_flight is not None:
         raise ConfigError(

@@ -11,14 +11,17 @@ from rdkit import Chem
 
 from molvae.core.config import Spec
 from molvae.core.errors import ConfigError
-from molvae.search import evolution, feasibility, multiobjective, structural, surrogate, turbo
 from molvae.search.ask_tell import Search, distinct
 from molvae.search.bayesian import BayesianSearch, InnerSpec
+from molvae.search.evolution import CITATION as NSGA2
+from molvae.search.evolution import EvolutionSearch
+from molvae.search.feasibility import CITATION as FEASIBILITY
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
 from molvae.search.goals import Goal, Maximum, ParetoFront
 from molvae.search.islands import Islands
 from molvae.search.kernel import Weighting
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
+from molvae.search.multiobjective import NEHVI, PAREGO
 from molvae.search.outcomes import Outcomes, OutcomesGP
 from molvae.search.proposals import Proposer
 from molvae.search.specs import (
@@ -31,7 +34,11 @@ from molvae.search.specs import (
     QLogNEHVISpec,
     build_acquisition,
 )
+from molvae.search.structural import CITATION as EDITS
+from molvae.search.surrogate import CITATION as TANIMOTO
 from molvae.search.surrogate import Scaling, TanimotoGP
+from molvae.search.turbo import CITATION as TURBO
+from molvae.search.turbo import TurboSearch
 
 
 @dataclass(frozen=True)
@@ -148,10 +155,10 @@ class BayesianSpec(Spec):
 
     def citations(self, outcomes: Outcomes) -> list[str]:
         """The papers that the search rests on."""
-        several = [multiobjective.PAREGO] if outcomes.n_objectives > 1 else []
-        jointly = [multiobjective.NEHVI] if isinstance(self.acquisition, QLogNEHVISpec) else []
-        constrained = [feasibility.CITATION] if outcomes.windows else []
-        return [surrogate.CITATION, structural.CITATION, *several, *jointly, *constrained]
+        several = [PAREGO] if outcomes.n_objectives > 1 else []
+        jointly = [NEHVI] if isinstance(self.acquisition, QLogNEHVISpec) else []
+        constrained = [FEASIBILITY] if outcomes.windows else []
+        return [TANIMOTO, EDITS, *several, *jointly, *constrained]
 
     def _goal(self, setting: Setting) -> Goal:
         if not setting.outcomes.plain:
@@ -183,11 +190,11 @@ class TurboSpec(Spec):
     def build(self, setting: Setting) -> Search:
         if not setting.outcomes.plain:
             raise ConfigError("the method 'turbo' has one score to maximise; use 'bayesian' for more")
-        return turbo.TurboSearch(setting.latent, points=self.points, candidates=self.candidates, **setting.common)
+        return TurboSearch(setting.latent, points=self.points, candidates=self.candidates, **setting.common)
 
     def citations(self, outcomes: Outcomes) -> list[str]:
         """The papers that the search rests on."""
-        return [turbo.CITATION]
+        return [TURBO]
 
 
 class OptunaSpec(Spec):
@@ -210,7 +217,7 @@ class OptunaSpec(Spec):
         return OptunaSearch(setting.latent, self.sampler, self.bounds, n_objectives=n_objectives, **setting.common)
 
     def citations(self, outcomes: Outcomes) -> list[str]:
-        """None but that of Optuna itself."""
+        """None."""
         return []
 
 
@@ -246,11 +253,11 @@ class EvolutionSpec(Spec):
             (GraphMutationSpec().build(None), self.mutation),
             (GraphCrossoverSpec().build(None), 1.0 - self.mutation),
         ]
-        return evolution.EvolutionSearch(proposers, self.population, **setting.common)
+        return EvolutionSearch(proposers, self.population, **setting.common)
 
     def citations(self, outcomes: Outcomes) -> list[str]:
         """The papers that the search rests on."""
-        return [evolution.CITATION, structural.CITATION]
+        return [NSGA2, EDITS]
 
 
 MethodSpec = Annotated[BayesianSpec | TurboSpec | OptunaSpec | PriorSpec | EvolutionSpec, Field(discriminator="kind")]

@@ -37,6 +37,7 @@ class Plan:
         model: what latent proposals and sampled start molecules come from, where they are wanted.
         measured: molecules known beforehand.
         start: molecules to be asked first.
+        outcomes: what a molecule is judged by.
     """
 
     search: Search
@@ -46,11 +47,7 @@ class Plan:
     model: LatentModel | None
     measured: Measurements | None
     start: list[str]
-
-    @property
-    def outcomes(self) -> Outcomes:
-        """What a molecule is judged by."""
-        return Outcomes(self.oracle.n_objectives, tuple(self.rules.windows.values()))
+    outcomes: Outcomes
 
 
 def needs_model(method: MethodSpec, spec: SearchSpec, with_start: bool) -> bool:
@@ -85,8 +82,9 @@ def plan(
     rules, scorer = build_constraints(spec.constraints, oracle)
     wanted = spec.start.given or measured is None
     start = start_molecules(spec.start, model, seed, rules.met_by) if wanted else []
-    search = build_search(method, spec, rules, oracle.n_objectives, model, seed, start, measured)
-    return Plan(search, oracle, scorer, rules, model, measured, start)
+    outcomes = Outcomes(oracle.n_objectives, tuple(rules.windows.values()), spec.reference)
+    search = build_search(method, spec, rules, outcomes, model, seed, start, measured)
+    return Plan(search, oracle, scorer, rules, model, measured, start, outcomes)
 
 
 def plan_of(config: OptimiseConfig, oracle: Oracle) -> Plan:

@@ -19,7 +19,7 @@ std    (M,)            scale sqrt(1 - sum_n V_nm^2)
 Hyper-parameters are fixed, not fitted (Tripp & Hernandez-Lobato 2024, "Diagnosing and fixing common problems in
 Bayesian optimization for molecule design", arXiv:2406.07709): mean 0, amplitude 1, noise 1e-4. The exception are the
 weights in the kernel, see `Weighting`. Posterior: Rasmussen & Williams 2006, algorithm 2.1, leave-one-out errors:
-equations 5.10 to 5.12. The kernel is that of `kernel`.
+equations 5.10 to 5.12. Kernel: see `kernel`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Posterior:
         mean, std: (M,).
         fingerprints: (M, F), weighted, and `projection` V (N, M): what a covariance needs.
         scale: score per unit amplitude.
-        kernel: k (N, M), which spares a later belief about the same molecules most of the work.
-        era: of the surrogate; while that has the same, `kernel` is that with the first N it has observed.
+        kernel: k (n, M) with the first n observed, which spares a later belief about the same molecules most of the
+            work, as long as the surrogate has the same `era`.
     """
 
     mean: Array
@@ -128,7 +128,8 @@ class TanimotoGP:
         self._code: sparse.csr_matrix | None = None  # of the observed, as it came
         self._observed: sparse.csr_matrix | None = None  # and weighted
         self._whitened: Array | None = None  # L^-1 y, once it was asked for
-        self._fixed_units: tuple[float, float] | None = None  # while `believing`
+        self._fixed_units: tuple[float, float] | None = None  # while `believing`,
+        self._certain: int | None = None  # and how many were not only believed
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -226,16 +227,16 @@ class TanimotoGP:
         """While entered, molecules (M, F) count as observed at their posterior mean.
 
         That leaves all means as they are, and shrinks the uncertainty of what resembles them (the "kriging believer" of
-        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6). The kernel of such a belief is of no use later.
+        Ginsbourger et al. 2010, doi:10.1007/978-3-642-10701-6_6).
         """
         before = dict(vars(self))  # nothing in it is changed in place
         self._fixed_units = self._units()
-        self._era += 1
+        self._certain = len(self) if self._certain is None else self._certain
         try:
             self.append(fingerprints, self.posterior(fingerprints).mean)
             yield
         finally:
-            vars(self).update(before, _era=self._era + 1)
+            vars(self).update(before)
 
     def posterior(self, fingerprints: sparse.csr_matrix) -> Posterior:
         """Belief about the noise-free scores of molecules (M, F)."""
@@ -267,7 +268,8 @@ class TanimotoGP:
             self._whitened = self.whiten((self._scores - offset) / scale)
         variance = np.maximum(1.0 - np.einsum("nm,nm->m", projection, projection), 1e-12)
         mean = offset + scale * (self._whitened @ projection)
-        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale, kernel, self._era)
+        certain = kernel[: self._certain]
+        return Posterior(mean, scale * np.sqrt(variance), fingerprints, projection, scale, certain, self._era)
 
     def whiten(self, y: Array) -> Array:
         """L^-1 y for any y (N,) or (N, K): several outcomes of the same molecules share one factor."""

@@ -52,10 +52,12 @@ class Results:
         return sums.loc[sums["size"] == len(tasks), "sum"]
 
     def seeds(self, method: str) -> str:
-        """How many seeds there are with all tasks, and on how many tasks each of the others."""
-        tasks_of = self.frame[self.frame["method"] == method].groupby("seed")["task"].nunique()
-        whole = tasks_of == tasks_of.max()
-        return ", ".join([str(whole.sum()), *(f"one on {n} tasks" for n in tasks_of[~whole])])
+        """How many seeds have all the common tasks, and how many of them each other seed has."""
+        of = self.frame[(self.frame["method"] == method) & self.frame["task"].isin(self.common)]
+        tasks_of = of.groupby("seed")["task"].nunique()
+        lacking = tasks_of[tasks_of < len(self.common)]
+        parts = [f"{n} of {len(self.common)} tasks with one" for n in lacking]
+        return ", ".join([str(len(tasks_of) - len(lacking)), *parts])
 
     def differences(self, method: str, other: str, tasks: Sequence[str]) -> pd.Series[float]:
         """How far one method is above another in each task and seed that both have."""

@@ -223,7 +223,8 @@ def test_parsing_without_stereo_gives_the_same_molecules(smiles: list[str]) -> N
             n_valid += 1
             assert fingerprint(quick, "ECFP6") == fingerprint(full, "ECFP6"), each
             assert rdMolDescriptors.CalcMolFormula(quick) == rdMolDescriptors.CalcMolFormula(full), each
-            np.testing.assert_equal(ParsedMolecule(each, quick).descriptor("sa"), DESCRIPTORS["sa"](full), each)
+            scored = ParsedMolecule(each, parse_without_stereo(each)).descriptor("sa")  # perceives it itself
+            np.testing.assert_equal(scored, DESCRIPTORS["sa"](parse(each)), each)
             Chem.AssignStereochemistry(quick, cleanIt=True, force=True)
             assert Chem.MolToSmiles(quick) == Chem.MolToSmiles(full), each
     assert n_valid > 200

@@ -24,6 +24,7 @@ from molvae.search.constraints import NONE
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
 from molvae.search.methods import BayesianSpec, PriorSpec
+from molvae.search.outcomes import Outcomes
 from molvae.search.result import Reason, SearchResult
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
@@ -69,7 +70,9 @@ def test_batches_are_apart() -> None:
     oracle = make_oracle(lambda smiles: float(len(smiles)), isolate=False)
 
     def batches(least: float) -> list[list[str]]:
-        search = build_search(METHOD, spec.model_copy(update={"min_distance": least}), NONE, 1, None, 0, MOLECULES[:6])
+        search = build_search(
+            METHOD, spec.model_copy(update={"min_distance": least}), NONE, Outcomes(), None, 0, MOLECULES[:6]
+        )
         ledger = Ledger()
         run_search(search, oracle, ledger, budget=40, batch_size=6)
         return [[r.smiles for r in records] for records in ledger.batches()][1:]
@@ -82,7 +85,7 @@ def test_batches_are_apart() -> None:
 
 def test_what_is_proposed_is_far_from_what_is_being_scored() -> None:
     spec = SearchSpec(min_distance=0.6)
-    search = build_search(METHOD, spec, NONE, 1, None, 0, MOLECULES[:6])
+    search = build_search(METHOD, spec, NONE, Outcomes(), None, 0, MOLECULES[:6])
     search.tell([c.smiles for c in search.ask(6)], [float(len(s)) for s in MOLECULES[:6]])
     pending: list[str] = []
     for _ in range(4):
@@ -93,7 +96,7 @@ def test_what_is_proposed_is_far_from_what_is_being_scored() -> None:
 
 def test_a_method_that_cannot_keep_its_batches_apart_says_so(model: Any) -> None:
     with pytest.raises(ConfigError, match="need the method 'bayesian'"):
-        build_search(PriorSpec(), SearchSpec(min_distance=0.5), NONE, 1, model, 0, ())
+        build_search(PriorSpec(), SearchSpec(min_distance=0.5), NONE, Outcomes(), model, 0, ())
 
 
 def test_a_run_writes_its_selection(tmp_path: Path) -> None:

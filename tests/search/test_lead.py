@@ -21,6 +21,7 @@ from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import NONE, SimilaritySpec
 from molvae.search.lead import ScaffoldSpec, neighbourhood
 from molvae.search.methods import BayesianSpec
+from molvae.search.outcomes import Outcomes
 from molvae.search.run import run
 from molvae.search.specs import GraphCrossoverSpec, GraphMutationSpec
 
@@ -105,7 +106,7 @@ def test_neighbours_are_distinct_and_follow_the_generator(model: Any) -> None:
 def test_neighbours_are_candidates_of_the_first_batch(model: Any) -> None:
     spec = SearchSpec(start={"smiles": MOLECULES[:3], "neighbours": 12})  # type: ignore[arg-type]
     method = METHOD.model_copy(update={"inner": InnerSpec(generations=1, candidates=1)})
-    search = build_search(method, spec, NONE, 1, model, 0, MOLECULES[:3])
+    search = build_search(method, spec, NONE, Outcomes(), model, 0, MOLECULES[:3])
     search.tell([c.smiles for c in search.ask(3)], [1.0, 2.0, 3.0])
     asked = search.ask(50)
     assert {c.smiles for c in asked if c.origin == "neighbour"}
