@@ -56,7 +56,7 @@ class Results:
         of = self.frame[(self.frame["method"] == method) & self.frame["task"].isin(self.common)]
         tasks_of = of.groupby("seed")["task"].nunique()
         lacking = tasks_of[tasks_of < len(self.common)]
-        parts = [f"{n} of {len(self.common)} tasks with one" for n in lacking]
+        parts = [f"one on {n} of {len(self.common)} tasks" for n in lacking]
         return ", ".join([str(len(tasks_of) - len(lacking)), *parts])
 
     def differences(self, method: str, other: str, tasks: Sequence[str]) -> pd.Series[float]:

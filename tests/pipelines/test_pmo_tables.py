@@ -89,7 +89,7 @@ def test_a_seed_that_lacks_tasks_is_not_counted_like_the_others() -> None:
         row("ours", "qed", 2, 0.9, 1.0)
     ]
     results = Results(rows, ["ours"], TASKS, 1000)
-    assert results.seeds("ours") == "2, 1 of 3 tasks with one"
+    assert results.seeds("ours") == "2, one on 1 of 3 tasks"
     assert results.by_seed("ours", TASKS).to_dict() == {0: 1.5, 1: 1.5}
 
 
