@@ -11,7 +11,7 @@ def masked(address: str) -> str:
     >>> masked("postgresql://ann:it's s3cret@host/molvae?sslpassword=a'b")
     'postgresql://ann@host/molvae?sslpassword='
     """
-    return _without(address, end=r"\n")
+    return _without(address, blank=r"\n", quotes="")
 
 
 def without_password(text: str) -> str:
@@ -22,10 +22,11 @@ def without_password(text: str) -> str:
     >>> without_password("postgresql://ann:s/3@cret@host/molvae?sslpassword=s3cret&sslmode=require")
     'postgresql://ann@host/molvae?sslpassword=&sslmode=require'
     """
-    return _without(text, end=r"\s'\"")
+    return _without(text, blank=r"\s", quotes="'\"")
 
 
-def _without(text: str, end: str) -> str:
-    """The text without the passwords in it, none of which holds a character of `end`."""
-    text = re.sub(rf"(\w://[^{end}:/@?]*):[^{end}]*@", r"\1@", text)  # up to the last @: it may hold one, or a slash
+def _without(text: str, blank: str, quotes: str) -> str:
+    """The text without the passwords in it, which end at what is `blank` and at `quotes`."""
+    end = blank + quotes
+    text = re.sub(rf"(\w://[^{blank}:/@?]*):[^{end}]*@", r"\1@", text)  # up to the last @: it may hold one, or a slash
     return re.sub(rf"([?&]\w*password=)[^&{end}]*", r"\1", text, flags=re.IGNORECASE)

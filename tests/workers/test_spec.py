@@ -31,6 +31,9 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--set s=postgresql://ann:x@h/d --seed 3", "--set s=postgresql://ann@h/d --seed 3"),
         ("postgresql://h/d?user=a&password=x&sslmode=on", "postgresql://h/d?user=a&password=&sslmode=on"),
         ("see https://example.org:80/a", "see https://example.org:80/a"),
+        ("postgresql://o'ann:x@h/d", "postgresql://o'ann@h/d"),
+        ("no postgresql://host as user ann:x@y", "no postgresql://host as user ann:x@y"),
+        ("see http://host\nline 3 of a.py:12@b", "see http://host\nline 3 of a.py:12@b"),
     ]
     for address, shown in hidden:
         assert without_password(address) == shown
