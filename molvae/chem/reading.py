@@ -40,9 +40,8 @@ def read_each(read: Callable[[str], Read], smiles: Sequence[str], on_invalid: On
         except MoleculeError as error:
             if on_invalid == "raise":
                 where = error.at(index)
-                where.add_note(
-                    'where a function takes on_invalid, "nan" gives NaN or None instead'
-                )  # for users of Python
+                # for users of Python
+                where.add_note('where a function takes on_invalid, "nan" gives NaN or None instead')
                 raise where from error
             found.append(None)
     return found

@@ -109,7 +109,15 @@ DEFAULT_PROPOSERS: tuple[Any, ...] = (  # roughly by what each is worth, see `pi
 )
 
 
-class BayesianSpec(Spec):
+class Method(Spec):
+    """Base of all methods."""
+
+    def citations(self, outcomes: Outcomes) -> list[str]:
+        """The papers that the search rests on; none, where a method does not say."""
+        return []
+
+
+class BayesianSpec(Method):
     """Tanimoto process, structural and latent proposals: the method of molvae."""
 
     kind: Literal["bayesian"] = "bayesian"
@@ -154,7 +162,6 @@ class BayesianSpec(Spec):
         )
 
     def citations(self, outcomes: Outcomes) -> list[str]:
-        """The papers that the search rests on."""
         several = [PAREGO] if outcomes.n_objectives > 1 else []
         jointly = [NEHVI] if isinstance(self.acquisition, QLogNEHVISpec) else []
         constrained = [FEASIBILITY] if outcomes.windows else []
@@ -179,7 +186,7 @@ class BayesianSpec(Spec):
         return proposers
 
 
-class TurboSpec(Spec):
+class TurboSpec(Method):
     """Latent coordinates, BoTorch Gaussian process, trust region."""
 
     kind: Literal["turbo"] = "turbo"
@@ -193,11 +200,10 @@ class TurboSpec(Spec):
         return TurboSearch(setting.latent, points=self.points, candidates=self.candidates, **setting.common)
 
     def citations(self, outcomes: Outcomes) -> list[str]:
-        """The papers that the search rests on."""
         return [TURBO]
 
 
-class OptunaSpec(Spec):
+class OptunaSpec(Method):
     """One of Optuna's samplers on latent coordinates (a baseline)."""
 
     kind: Literal["optuna"] = "optuna"
@@ -216,12 +222,8 @@ class OptunaSpec(Spec):
             )
         return OptunaSearch(setting.latent, self.sampler, self.bounds, n_objectives=n_objectives, **setting.common)
 
-    def citations(self, outcomes: Outcomes) -> list[str]:
-        """None."""
-        return []
 
-
-class PriorSpec(Spec):
+class PriorSpec(Method):
     """Molecules sampled from the model (a baseline): decoded greedily from latent draws without a temperature."""
 
     kind: Literal["prior"] = "prior"
@@ -233,12 +235,8 @@ class PriorSpec(Spec):
 
         return PriorSearch(setting.latent, self.temperature, **setting.common)
 
-    def citations(self, outcomes: Outcomes) -> list[str]:
-        """None."""
-        return []
 
-
-class EvolutionSpec(Spec):
+class EvolutionSpec(Method):
     """A genetic algorithm on graphs with the selection of NSGA-II (a baseline); `search.batch_size` is a generation."""
 
     kind: Literal["evolution"] = "evolution"
@@ -256,7 +254,6 @@ class EvolutionSpec(Spec):
         return EvolutionSearch(proposers, self.population, **setting.common)
 
     def citations(self, outcomes: Outcomes) -> list[str]:
-        """The papers that the search rests on."""
         return [NSGA2, EDITS]
 
 
