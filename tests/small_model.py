@@ -13,7 +13,15 @@ from molvae.core.files import write_json
 from molvae.data.batch import TokenBatch
 from molvae.data.shards import ShardWriter
 from molvae.generation import MoleculeVAE
-from molvae.model.bottlenecks import GaussianSpec
+from molvae.model.bottlenecks import (
+    BottleneckSpec,
+    DiffusionSpec,
+    FlowSpec,
+    GaussianSpec,
+    LadderSpec,
+    MixtureSpec,
+    VQSpec,
+)
 from molvae.model.objective import Constant, Objective
 from molvae.model.vae import SequenceVAE, VAESpec
 from molvae.tokens.tokenizer import Tokenizer, default_constraints, to_symbols
@@ -25,6 +33,13 @@ ENDS = ["F", "Cl", "O", "C#N", "C(F)(F)F"]
 SMALL_SPEC = VAESpec(
     embedding_dim=16, encoder_dim=24, decoder_dim=48, token_dropout=0.1, bottleneck=GaussianSpec(latent_dim=8)
 )
+SMALL_BOTTLENECKS: dict[str, BottleneckSpec] = {  # besides the plain one of `SMALL_SPEC`
+    "mixture": GaussianSpec(latent_dim=8, prior=MixtureSpec(components=4)),
+    "flow": GaussianSpec(latent_dim=8, prior=FlowSpec(layers=2, hidden_dim=8)),
+    "diffusion": GaussianSpec(latent_dim=8, prior=DiffusionSpec(steps=4, hidden_dim=8)),
+    "vq": VQSpec(groups=4, codes=8, width=2),
+    "ladder": LadderSpec(widths=(2, 6), hidden_dim=8),
+}
 TRAINING = """
 data = "prepared"
 device = "cpu"

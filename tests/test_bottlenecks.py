@@ -5,35 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_model import SMALL_SPEC, small_molecules, small_vae
+from small_model import SMALL_BOTTLENECKS, SMALL_SPEC, small_molecules, small_vae
 
 from molvae.generation import MoleculeVAE
-from molvae.model.bottlenecks import (
-    BottleneckSpec,
-    DiffusionSpec,
-    FlowSpec,
-    GaussianSpec,
-    LadderSpec,
-    MixtureSpec,
-    VQSpec,
-)
+from molvae.model.bottlenecks import BottleneckSpec
 from molvae.search import optimise
 from molvae.search.bayesian import InnerSpec
 from molvae.search.methods import BayesianSpec
 from molvae.search.specs import DecoderEditsSpec, InterpolationSpec, PerturbationSpec, PriorDrawSpec
 
 
-@pytest.mark.parametrize(
-    "bottleneck",
-    [
-        GaussianSpec(latent_dim=8, prior=MixtureSpec(components=4)),
-        GaussianSpec(latent_dim=8, prior=FlowSpec(layers=2, hidden_dim=8)),
-        GaussianSpec(latent_dim=8, prior=DiffusionSpec(steps=4, hidden_dim=8)),
-        VQSpec(groups=4, codes=8, width=2),
-        LadderSpec(widths=(2, 6), hidden_dim=8),
-    ],
-    ids=["mixture", "flow", "diffusion", "vq", "ladder"],
-)
+@pytest.mark.parametrize("bottleneck", SMALL_BOTTLENECKS.values(), ids=SMALL_BOTTLENECKS.keys())
 def test_a_model_is_used_in_the_same_way(bottleneck: BottleneckSpec) -> None:
     vae = small_vae(steps=40, spec=SMALL_SPEC.model_copy(update={"bottleneck": bottleneck}))
     molecules = small_molecules()[:10]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from molvae.core.errors import ConfigError
 from molvae.nn.decoder import GRUDecoder
@@ -83,8 +84,8 @@ def generate(
 
 
 def _without_specials(logits: Tensor) -> Tensor:
-    """Padding and begin are never generated."""
-    return logits.index_fill(1, torch.tensor([PAD, BOS], device=logits.device), -torch.inf)
+    """Padding and begin, the ids before EOS, are never generated."""
+    return functional.pad(logits[:, EOS:], (EOS, 0), value=-torch.inf)
 
 
 def beam(
