@@ -15,10 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from molvae.chem.molecules import Charges, Fragments
 from molvae.chem.reading import OnInvalid
 from molvae.core.arrays import AnyArray, Points
-from molvae.core.errors import DataError, MoleculeError
+from molvae.core.errors import ConfigError, DataError, MoleculeError
 from molvae.core.output import check_output, writing_columns
 from molvae.core.progress import progress
 from molvae.core.tables import SMILES_COLUMN, Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
+from molvae.data.described import not_computed
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, load
 
@@ -104,7 +105,7 @@ def embed_file(
         weights, device, fragments, charges: see `molvae.load`.
 
     Raises:
-        ConfigError: the name of `out` says no kind that can be written.
+        ConfigError: the name of `out` says no kind that can be written; the model is told what only measuring tells.
         DataError: a file or column is not there, or cannot be read or written; the model can read no molecule.
     """
     source, out = Path(source), Path(out)
@@ -114,6 +115,11 @@ def embed_file(
         kept = [name for name in carried_columns(source) if name != column]
     columns = list(dict.fromkeys([column, *kept]))
     vae = load(weights, device, fragments=fragments, charges=charges)
+    if measured := not_computed(vae.properties):
+        raise ConfigError(
+            f"the model is told what only measuring tells ({', '.join(measured)}); embed from Python: "
+            "molvae.load(...).knowing({smiles: {name: value}}).embed(smiles)"
+        )
     points = [f"z{i}" for i in range(vae.latent_dim)]
     if clash := sorted({"error", *points} & set(columns)):
         raise DataError(f"{source}: has columns of the output's names ({', '.join(clash[:3])}); choose what to keep")

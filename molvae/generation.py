@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rdkit import Chem
 from torch.nn.utils.rnn import pad_sequence
 
-from molvae.chem.descriptors import DESCRIPTORS
 from molvae.chem.molecules import Charges, Fragments, is_radical
 from molvae.chem.reading import OnInvalid, read_each
 from molvae.core.arrays import Points
@@ -23,6 +21,7 @@ from molvae.core.errors import ConfigError
 from molvae.core.files import VOCABULARY
 from molvae.data.batch import TokenBatch
 from molvae.data.conditions import Conditions
+from molvae.data.described import Known, Told
 from molvae.model.checkpoint import load_checkpoint, model_directory
 from molvae.model.interpolation import spherical
 from molvae.model.inversion import INVERSION, inverted
@@ -87,8 +86,7 @@ class MoleculeVAE:
         self, network: SequenceVAE, tokenizer: Tokenizer, info: dict[str, Any] | None = None, path: Path | None = None
     ) -> None:
         self.network, self.tokenizer, self.info, self.path = network.eval(), tokenizer, info or {}, path
-        self.conditions = Conditions.from_dict(self.info["conditions"]) if "conditions" in self.info else None
-        self.target: Points | None = None  # (P,) properties to decode towards, standardised
+        self.told = Told(Conditions.from_dict(self.info["conditions"]) if "conditions" in self.info else Conditions())
         if network.spec.condition_dim != len(self.properties):
             raise ConfigError(
                 f"the network wants {network.spec.condition_dim} properties beside each molecule, but its description "
@@ -109,7 +107,7 @@ class MoleculeVAE:
     @property
     def properties(self) -> tuple[str, ...]:
         """Names of the P properties that the model is conditioned on; none for most models."""
-        return () if self.conditions is None else self.conditions.names
+        return self.told.conditions.names
 
     def given(self, **values: float) -> MoleculeVAE:
         """The same model, decoding towards these properties (a value for each of `properties`, in its own unit).
@@ -117,32 +115,33 @@ class MoleculeVAE:
         Raises:
             ConfigError: the model is not conditional, a name is unknown or missing, or a value is not finite.
         """
-        if self.conditions is None:
-            raise ConfigError("this model is not conditioned on properties; train one with model.condition_dim")
-        bound = copy(self)
-        bound.target = self.conditions.standardised(self.conditions.row(values)[None])[0]
-        return bound
+        return self._with(given=self.told.conditions.row(values))
 
-    def describe(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> Points:
-        """The molecules' own properties as the model is told them, (N, P), standardised.
+    def knowing(self, known: Known) -> MoleculeVAE:
+        """The same model, which knows properties of some molecules: {SMILES: {name: value}}, in the properties' units.
+
+        A molecule is read with what is known of it; what is not is computed, and what cannot be is as it was `given`.
 
         Raises:
-            ConfigError: a property cannot be computed from the molecule (those of `molvae.chem.descriptors` can).
-            MoleculeError: see `posterior`.
+            ConfigError: the model is not conditional, a name is unknown, or a value is not finite.
+            MoleculeError: a molecule cannot be read.
         """
-        if self.conditions is None:
+        for values in known.values():
+            self.told.conditions.check(values)
+        return self._with(known={self.tokenizer.standardiser(smiles): values for smiles, values in known.items()})
+
+    def describe(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> Points:
+        """The molecules' own properties as the model is told them, (N, P), standardised; see `knowing`.
+
+        Raises:
+            MoleculeError: see `posterior`; or a property is not known, was not given and cannot be computed.
+        """
+        if not self.properties:
             return np.empty((len(smiles), 0), dtype=np.float32)
-        if unknown := [name for name in self.properties if name not in DESCRIPTORS]:
-            raise ConfigError(
-                f"{', '.join(unknown)} cannot be computed from a molecule, so that this model can only decode: "
-                "given(...).sample and given(...).decode"
-            )
-        found = np.full((len(smiles), len(self.properties)), np.nan)
-        for index, molecule in enumerate(read_each(self.tokenizer.standardiser, smiles, on_invalid)):
-            if molecule is not None:
-                mol = Chem.MolFromSmiles(molecule)
-                found[index] = [DESCRIPTORS[name](mol) for name in self.properties]
-        return self.conditions.standardised(found)
+        unknown = [math.nan] * len(self.properties)
+        told = read_each(lambda one: self.told.of(self.tokenizer.standardiser(one)), smiles, on_invalid)
+        rows = np.array([unknown if values is None else values for values in told])
+        return self.told.conditions.standardised(rows.reshape(len(told), len(self.properties)))
 
     # --- molecules to latent points -----------------------------------------------------------------------------------
 
@@ -245,13 +244,13 @@ class MoleculeVAE:
         z = np.asarray(z, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"expected latent points of shape (N, {self.latent_dim}), got {z.shape}")
-        wanted = self._towards(len(z), properties)
+        wanted = self.told.towards(len(z), properties)
         found: list[str | None] = [None] * len(z)
         generator, rows = self._generator(rng), np.flatnonzero(np.isfinite(z).all(axis=1))
         chunk = CHUNK if beam_width is None else max(1, CHUNK // beam_width)
         for chosen in (rows[start : start + chunk] for start in range(0, len(rows), chunk)):
             points = torch.from_numpy(z[chosen]).to(self.network.device)
-            told = None if wanted is None else wanted[chosen].to(self.network.device)
+            told = None if wanted is None else torch.from_numpy(wanted[chosen]).to(self.network.device)
             if beam_width is not None:
                 ids = self.network.beam(points, self.tokenizer.max_length, beam_width, told)[0][:, 0]
             else:
@@ -361,39 +360,31 @@ class MoleculeVAE:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _towards(self, n: int, properties: Points | None) -> torch.Tensor | None:
-        """What n points are decoded towards, (n, P): `properties`, or else what was given, None for a model that is not
-        conditional."""
-        if properties is not None:
-            told, shape = np.asarray(properties, dtype=np.float32), (n, len(self.properties))
-            if told.shape != shape:
-                raise ValueError(f"expected properties of shape {shape}, a row for each point, got {told.shape}")
-            return torch.from_numpy(told)
-        if self.conditions is None:
-            return None
-        if self.target is None:
-            values = ", ".join(f"{name}=..." for name in self.properties)
-            raise ConfigError(f"this model decodes towards properties; say which: given({values}), or --given {values}")
-        return torch.from_numpy(self.target).expand(n, -1)
+    def _with(self, **changes: Any) -> MoleculeVAE:
+        """The same model, told something else."""
+        changed = copy(self)
+        changed.told = replace(self.told, **changes)
+        return changed
 
     def _wanted(self, batch: TokenBatch) -> torch.Tensor | None:
         """What the molecules of a batch are decoded towards: what was given, or else what they are."""
-        if self.target is None or batch.properties is None:
-            return batch.properties
-        return torch.from_numpy(self.target).expand(len(batch.tokens), -1).to(batch.tokens.device)
+        target = self.told.target(len(batch.tokens))
+        return batch.properties if target is None else torch.from_numpy(target).to(batch.tokens.device)
 
     def _batches(
         self, smiles: Sequence[str], on_invalid: OnInvalid, chunk: int = CHUNK
     ) -> Iterator[tuple[list[int], TokenBatch]]:
         """Batches of similar length with the rows they belong to; molecules that cannot be encoded are left out."""
         encoded = read_each(self.tokenizer.encode, smiles, on_invalid)
-        own = torch.from_numpy(self.describe(smiles, "nan")) if self.properties else None
-        rows = sorted((i for i, ids in enumerate(encoded) if ids is not None), key=lambda i: len(encoded[i]))  # type: ignore[arg-type]
+        own = torch.from_numpy(self.describe(smiles, on_invalid))
+        told = own.isfinite().all(dim=1).tolist()
+        rows = [i for i, ids in enumerate(encoded) if ids is not None and told[i]]
+        rows.sort(key=lambda i: len(encoded[i]))  # type: ignore[arg-type]
         for start in range(0, len(rows), chunk):
             chosen = rows[start : start + chunk]
             ids = [torch.from_numpy(encoded[i]) for i in chosen]
             tokens, lengths = pad_sequence(ids, batch_first=True), torch.tensor([len(i) for i in ids])
-            batch = TokenBatch(tokens, lengths, None if own is None else own[chosen])
+            batch = TokenBatch(tokens, lengths, own[chosen] if self.properties else None)
             yield chosen, batch.to(self.network.device)
 
     def _generator(self, rng: Randomness) -> torch.Generator:

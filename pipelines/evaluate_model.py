@@ -19,6 +19,7 @@ from molvae.cli.faults import run_script
 from molvae.core.files import write_json
 from molvae.core.tables import column_names, read_split
 from molvae.evaluation.distribution import compare
+from molvae.evaluation.held_out import held_out
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import MoleculeVAE, load
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
     args = parser.parse_args(arguments)
-    vae, smiles = load(args.weights), list(read_split(args.data, "smiles", args.split))[: args.n]
+    vae, smiles = held_out(load(args.weights), args.data, split=args.split, n=args.n)
     result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
     if args.samples and not vae.properties:  # a conditional model has no draws without a target
         train = list(read_split(args.data, "smiles", "train")) if "split" in column_names(args.data) else None

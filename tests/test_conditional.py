@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from small_model import small_molecules, small_vae
 
 import molvae
 from molvae.cli.doctor import examine
-from molvae.core.errors import ConfigError, MoleculeError
+from molvae.core.errors import ConfigError, DataError, MoleculeError
 from molvae.data.prepare import PrepareConfig, prepare
 from molvae.data.splits import ColumnSplit
+from molvae.embedding import embed_file
+from molvae.evaluation.held_out import held_out
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import MoleculeVAE, load
 from molvae.model.bottlenecks import GaussianSpec
@@ -84,7 +87,7 @@ def test_molecules_are_read_with_their_own_properties(vae: MoleculeVAE) -> None:
     np.testing.assert_array_equal(given.embed(molecules), vae.embed(molecules))
     z = vae.embed(molecules)
     assert vae.decode(z, properties=told) == vae.reconstruct(molecules)
-    assert given.decode(z) == vae.decode(z, properties=np.repeat(given.target[None], 6, 0))  # type: ignore[index]
+    assert given.decode(z) == vae.decode(z, properties=given.told.target(6))
     assert given.decode(z) != vae.reconstruct(molecules)
     assert np.isfinite(vae.log_prob(molecules, k=4)).all()
     assert evaluate(vae, molecules, k=2).n_encoded == 6
@@ -137,13 +140,90 @@ def test_a_network_whose_properties_have_no_names_is_refused() -> None:
         small_vae(spec=SIZES)
 
 
+@pytest.fixture
+def measured(vae: MoleculeVAE) -> MoleculeVAE:
+    """The same model, told something that cannot be computed."""
+    return MoleculeVAE(
+        vae.network, vae.tokenizer, vae.info | {"conditions": vae.info["conditions"] | {"names": ["pic50"]}}
+    )
+
+
 @pytest.mark.integration
-def test_a_property_that_cannot_be_computed_serves_for_decoding_only(vae: MoleculeVAE) -> None:
-    conditions = {"names": ["pic50"], "mean": [9.0], "std": [2.0]}
-    renamed = MoleculeVAE(vae.network, vae.tokenizer, vae.info | {"conditions": conditions})
-    assert renamed.given(pic50=9).sample(3)
-    with pytest.raises(ConfigError, match="pic50 cannot be computed from a molecule"):
-        renamed.embed(["CCO"])
+def test_a_property_that_cannot_be_computed_is_to_be_known(vae: MoleculeVAE, measured: MoleculeVAE) -> None:
+    molecules = small_molecules()[:6]
+    with pytest.raises(
+        MoleculeError, match=r"at index 0 .*: pic50 is not known of it \(see `knowing`\), and cannot be"
+    ):
+        measured.embed(molecules)
+    values = {smiles: {"pic50": float(size)} for smiles, size in zip(molecules, sizes(molecules), strict=True)}
+    told = measured.knowing(values)
+    np.testing.assert_array_equal(told.embed(molecules), vae.embed(molecules))
+    np.testing.assert_array_equal(told.log_prob(molecules, k=4), vae.log_prob(molecules, k=4))
+    assert told.reconstruct(molecules) == vae.reconstruct(molecules)
+    assert evaluate(told, molecules, k=2) == evaluate(vae, molecules, k=2)
+    assert np.isnan(told.embed(["CCO"], "nan")).all()
+
+
+@pytest.mark.integration
+def test_prepared_data_tell_what_was_measured(vae: MoleculeVAE, measured: MoleculeVAE, tmp_path: Path) -> None:
+    molecules, file = small_molecules()[:40], tmp_path / "in.csv"
+    splits = ["train"] * 20 + ["test"] * 20
+    columns = {"smiles": molecules, "split": splits, "size": sizes(molecules), "pic50": sizes(molecules)}
+    pd.DataFrame(columns).to_csv(file, index=False)
+    for name, properties in {"both": ("size", "pic50"), "one": ("size",)}.items():
+        prepare(
+            PrepareConfig(inputs=(file,), output=tmp_path / name, split=ColumnSplit(), properties=properties, workers=0)
+        )
+    told, found = held_out(measured, tmp_path / "both", split="test", n=10)
+    assert found == molecules[20:30]
+    assert evaluate(told, found, k=2) == evaluate(vae, found, k=2)
+    assert held_out(vae, file, split="test") == (vae, molecules[20:])
+    with pytest.raises(
+        DataError, match=r"\(pic50\); expected a directory prepared with it, got a file: .* --property pic50"
+    ):
+        held_out(measured, file)
+    with pytest.raises(DataError, match="expected the property pic50 of each molecule, got those prepared: size"):
+        held_out(measured, tmp_path / "one", split="test")
+
+
+@pytest.mark.integration
+def test_files_are_not_embedded_without_what_was_measured(
+    measured: MoleculeVAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.embedding.load", lambda *_, **__: measured)
+    (tmp_path / "in.smi").write_text("CCO\n")
+    with pytest.raises(ConfigError, match=r"what only measuring tells \(pic50\); embed from Python"):
+        embed_file(tmp_path / "in.smi", tmp_path / "out.csv")
+
+
+@pytest.mark.integration
+def test_what_is_known_goes_before_what_is_computed(vae: MoleculeVAE) -> None:
+    told = vae.knowing({"OCC": {"heavy_atoms": 9}})  # another way to write it
+    (nine,) = vae.given(heavy_atoms=9).told.target(1)  # type: ignore[misc]
+    np.testing.assert_array_equal(told.describe(["CCO", "CCN"]), [nine, *vae.describe(["CCN"])])
+
+
+@pytest.mark.integration
+def test_what_is_not_known_is_as_it_was_given(vae: MoleculeVAE, measured: MoleculeVAE) -> None:
+    molecule = small_molecules()[0]
+    given = measured.given(pic50=9)
+    assert given.sample(3)
+    np.testing.assert_array_equal(
+        given.embed([molecule]), vae.knowing({molecule: {"heavy_atoms": 9}}).embed([molecule])
+    )
+    assert given.neighbours(molecule, n=2, radius=3)
+
+
+@pytest.mark.integration
+def test_what_is_known_is_checked(vae: MoleculeVAE, tiny_vae: MoleculeVAE) -> None:
+    with pytest.raises(ConfigError, match="no property 'heavy_atom'; did you mean 'heavy_atoms'"):
+        vae.knowing({"CCO": {"heavy_atom": 3}})
+    with pytest.raises(ConfigError, match="property heavy_atoms: expected a finite number, got nan"):
+        vae.knowing({"CCO": {"heavy_atoms": math.nan}})
+    with pytest.raises(MoleculeError, match="no molecule"):
+        vae.knowing({"no molecule": {"heavy_atoms": 3}})
+    with pytest.raises(ConfigError, match="not conditioned on properties"):
+        tiny_vae.knowing({"CCO": {"logp": 1}})
 
 
 @pytest.mark.integration

@@ -254,22 +254,14 @@ def evaluate(
 
     Exact reconstruction, likelihood bounds in nats per molecule, and the use of the latent dimensions.
     """
-    from itertools import islice
-
     from molvae.cli.tables import print_table
-    from molvae.core.errors import DataError
     from molvae.core.files import write_json
-    from molvae.core.tables import read_split
-    from molvae.data.prepared import prepared_smiles
+    from molvae.evaluation.held_out import held_out
     from molvae.evaluation.likelihood import evaluate as measure
     from molvae.generation import load
 
-    rows = prepared_smiles(source, split) if source.is_dir() else read_split(source, column, split)
-    molecules = list(islice(rows, n))
-    if not molecules:
-        where = "" if split is None else f" in the split {split!r}"
-        raise DataError(f"{source}: no molecules{where}")
-    result = measure(load(model, device=device), molecules, seed=seed).as_dict()
+    vae, molecules = held_out(load(model, device=device), source, column, split, n)
+    result = measure(vae, molecules, seed=seed).as_dict()
     if out is not None:
         write_json(out, result)
     print_table(("measure", "value"), [(name, v) for name, v in result.items() if not isinstance(v, list)])

@@ -170,12 +170,12 @@ def _try_oracle() -> Finding:
 def _try_model(model: str) -> Finding:
     import numpy as np
 
-    from molvae.chem.descriptors import DESCRIPTORS
     from molvae.chem.molecules import canonical
+    from molvae.data.described import not_computed
     from molvae.generation import load
 
     vae = load(model, device="cpu")
-    if unknown := [name for name in vae.properties if name not in DESCRIPTORS]:
+    if unknown := not_computed(vae.properties):
         return Finding("ok", f"model: decodes towards what only measuring tells ({', '.join(unknown)}); not tried")
     z = vae.embed(DRUGS, on_invalid="nan")
     known = np.flatnonzero(np.isfinite(z).all(axis=1))

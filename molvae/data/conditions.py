@@ -18,13 +18,13 @@ class Conditions:
     """P properties with their mean and standard deviation over the molecules that a model has learnt from.
 
     Attributes:
-        names: of the properties.
+        names: of the properties; none for a model that is not conditional.
         mean, std: in each property's own unit.
     """
 
-    names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    names: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @classmethod
     def measured(cls, names: Sequence[str], values: AnyArray) -> Conditions:
@@ -46,18 +46,28 @@ class Conditions:
         scaled: AnyArray = (np.asarray(values, dtype=np.float64) - self.mean) / self.std
         return scaled.astype(np.float32)
 
-    def row(self, values: Mapping[str, float]) -> AnyArray:
-        """Values by name as a row (P,).
+    def check(self, values: Mapping[str, float]) -> None:
+        """Values by name that a model could be told.
 
         Raises:
-            ConfigError: a name is unknown or missing, or a value is not finite.
+            ConfigError: the model is not conditional, a name is unknown, or a value is not finite.
         """
+        if not self.names:
+            raise ConfigError("this model is not conditioned on properties; train one with model.condition_dim")
         for name, value in values.items():
             if name not in self.names:
                 known = ", ".join(self.names)
                 raise ConfigError(f"no property {name!r}{did_you_mean(name, self.names)} (the model knows: {known})")
             if not np.isfinite(value):
                 raise ConfigError(f"property {name}: expected a finite number, got {value}")
+
+    def row(self, values: Mapping[str, float]) -> AnyArray:
+        """Values by name as a row (P,).
+
+        Raises:
+            ConfigError: the model is not conditional, a name is unknown or missing, or a value is not finite.
+        """
+        self.check(values)
         if missing := [name for name in self.names if name not in values]:
             raise ConfigError(f"a value is missing for {', '.join(missing)}; the model wants all its properties")
         return np.array([values[name] for name in self.names], dtype=np.float64)

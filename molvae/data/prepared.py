@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from molvae.core.arrays import AnyArray
 from molvae.core.errors import DataError
 from molvae.core.files import VOCABULARY
 from molvae.data.shards import TokenShards, read_manifest
@@ -65,6 +69,34 @@ def prepared_smiles(directory: Path, split: str | None) -> Iterator[str]:
     Raises:
         DataError: the directory is not prepared, or damaged; no split is named, or there is no such split.
     """
+    manifest, shards = _opened(directory, split)
+    tokenizer = Tokenizer.load(directory / VOCABULARY)
+    if tokenizer.vocabulary.sha256 != manifest.get("vocabulary_sha256", tokenizer.vocabulary.sha256):
+        raise DataError(f"{directory}: its vocabulary is another than that it was prepared with; prepare it again")
+    for i in range(len(shards)):
+        smiles = tokenizer.decode(shards[i].tolist())
+        if smiles is None:
+            raise DataError(f"{directory}: molecule {i} of split {split!r} is damaged; run `molvae prepare` again")
+        yield smiles
+
+
+def prepared_properties(directory: Path, split: str | None, names: Sequence[str]) -> AnyArray:
+    """Properties (N, P) of the molecules of a split in their order, in their own units.
+
+    Raises:
+        DataError: see `prepared_smiles`; or the data were prepared without one of them.
+    """
+    manifest, shards = _opened(directory, split)
+    held: list[str] = manifest.get("properties", [])
+    if missing := [name for name in names if name not in held]:
+        there = ", ".join(held) or "none"
+        raise DataError(
+            f"{directory}: expected the property {missing[0]} of each molecule, got those prepared: {there}"
+        )
+    return np.asarray(shards.properties)[:, [held.index(name) for name in names]]
+
+
+def _opened(directory: Path, split: str | None) -> tuple[dict[str, Any], TokenShards]:
     manifest = read_manifest(directory)
     if "splits" not in manifest:
         kind = manifest.get("kind", "something else")
@@ -73,11 +105,4 @@ def prepared_smiles(directory: Path, split: str | None) -> Iterator[str]:
     if split is None or split not in splits:
         got = "none was named" if split is None else f"{split!r} is none"
         raise DataError(f"{directory}: expected one of the prepared splits ({', '.join(splits)}), {got}; use --split")
-    shards, tokenizer = TokenShards.open(directory, split), Tokenizer.load(directory / VOCABULARY)
-    if tokenizer.vocabulary.sha256 != manifest.get("vocabulary_sha256", tokenizer.vocabulary.sha256):
-        raise DataError(f"{directory}: its vocabulary is another than that it was prepared with; prepare it again")
-    for i in range(len(shards)):
-        smiles = tokenizer.decode(shards[i].tolist())
-        if smiles is None:
-            raise DataError(f"{directory}: molecule {i} of split {split!r} is damaged; run `molvae prepare` again")
-        yield smiles
+    return manifest, TokenShards.open(directory, split)
