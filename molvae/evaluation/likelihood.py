@@ -58,7 +58,7 @@ def evaluate(
         smiles: the molecules.
         n_likelihood: how many of those that the model can read (the first) the likelihood bounds are computed on.
         k: importance samples.
-        seed: of the importance samples.
+        seed: of the importance samples, and of the draws that the rate of a learnt prior is told from.
 
     Raises:
         DataError: there are no molecules, or the model can read none of them.
@@ -66,7 +66,7 @@ def evaluate(
     if not smiles:
         raise DataError("no molecules to evaluate the model on; is the split named as in the file?")
     wanted = read_each(vae.tokenizer.standardiser, smiles, "nan")
-    kept, readable = 0, list[str]()
+    kept, readable, rng = 0, list[str](), np.random.default_rng(seed)
     means, rates = [], []
     with progress(len(smiles), "reconstructing", "molecules") as bar:
         for start in range(0, len(smiles), 1000):
@@ -79,7 +79,7 @@ def evaluate(
             readable += found
             means.append(mean[rows])
             if found:
-                rates.append(vae.rate(found, seed))
+                rates.append(vae.rate(found, rng))
             bar.advance(len(part))
     if not readable:
         raise DataError(f"the model can read none of the {len(smiles)} molecules; are they SMILES?")

@@ -103,10 +103,11 @@ class DiffusionPrior(Prior):
 
     def _some_steps(self, n: int, generator: torch.Generator | None) -> Tensor:
         """A step from 1 to T for each of n points, each as likely; together they cover all (VDM: Kingma et al. 2021,
-        arXiv:2107.00630, appendix I.1)."""
+        arXiv:2107.00630, appendix I.1), whatever order the points have."""
         device = self.added.device
         first = torch.rand(1, generator=generator, device=device)
-        place = (first + torch.arange(n, device=device) / n) % 1
+        order = torch.randperm(n, generator=generator, device=device)
+        place = (first + order / n) % 1
         return (place * self.steps).long().clamp_max(self.steps - 1) + 1
 
 

@@ -76,6 +76,8 @@ class MixturePrior(Prior):
         return torch.logsumexp(each + self.logits.log_softmax(0), -1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        if n == 0:  # which `multinomial` refuses
+            return self.mean.new_zeros(0, self.latent_dim)
         chosen = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
         return Gaussian(*(part[chosen] for part in self.components)).draw(generator)
 
