@@ -15,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from molvae.chem.molecules import Charges, Fragments
 from molvae.chem.reading import OnInvalid
 from molvae.core.arrays import AnyArray, Points
-from molvae.core.errors import ConfigError, DataError, MoleculeError
+from molvae.core.errors import DataError
 from molvae.core.output import check_output, writing_columns
 from molvae.core.progress import progress
 from molvae.core.tables import SMILES_COLUMN, Row, carried_columns, count_rows, find_columns, in_chunks, read_rows
-from molvae.data.described import not_computed
 from molvae.estimator import MoleculeEstimator, smiles_column
 from molvae.generation import MoleculeVAE, load
 
@@ -115,11 +114,7 @@ def embed_file(
         kept = [name for name in carried_columns(source) if name != column]
     columns = list(dict.fromkeys([column, *kept]))
     vae = load(weights, device, fragments=fragments, charges=charges)
-    if measured := not_computed(vae.properties):
-        raise ConfigError(
-            f"the model is told what only measuring tells ({', '.join(measured)}); embed from Python: "
-            "molvae.load(...).knowing({smiles: {name: value}}).embed(smiles)"
-        )
+    vae.told.check_computed()
     points = [f"z{i}" for i in range(vae.latent_dim)]
     if clash := sorted({"error", *points} & set(columns)):
         raise DataError(f"{source}: has columns of the output's names ({', '.join(clash[:3])}); choose what to keep")
@@ -147,16 +142,8 @@ def _embedded(
     smiles = [row.cells[0] for row in rows]
     z = vae.embed(smiles, on_invalid="nan")
     lost = np.asarray(np.isnan(z).any(axis=1))
-    errors = [_reason(vae, molecule) if bad else None for molecule, bad in zip(smiles, lost, strict=True)]
+    errors = [vae.reason(molecule) if bad else None for molecule, bad in zip(smiles, lost, strict=True)]
     arrays = [pyarrow.array([row.cells[i] for row in rows], pyarrow.string()) for i in range(len(columns))]
     arrays.append(pyarrow.array(errors, pyarrow.string()))
     arrays += [pyarrow.array(z[:, i], pyarrow.float32(), mask=lost) for i in range(z.shape[1])]
     return pyarrow.Table.from_arrays(arrays, schema=schema), int(lost.sum())
-
-
-def _reason(vae: MoleculeVAE, smiles: str) -> str:
-    try:
-        vae.tokenizer.encode(smiles)
-    except MoleculeError as error:
-        return error.reason
-    return "the embedding is not finite"

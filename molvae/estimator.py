@@ -30,8 +30,13 @@ class MoleculeEstimator(BaseEstimator):
         return self._vae if self.__dict__.get("_vae") is not None else self._loaded()
 
     def _loaded(self) -> MoleculeVAE:
-        """The model that the parameters name now."""
+        """The model that the parameters name now.
+
+        Raises:
+            ConfigError: it is told what only measuring tells, which an estimator is not given.
+        """
         self._vae = load(self.weights, self.device, fragments=self.fragments, charges=self.charges)
+        self._vae.told.check_computed()
         return self._vae
 
     def __getstate__(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from molvae.chem.molecules import Charges, Fragments, is_radical
 from molvae.chem.reading import OnInvalid, read_each
 from molvae.core.arrays import Points
 from molvae.core.devices import multiplies_bfloat16, pick_device
-from molvae.core.errors import ConfigError
+from molvae.core.errors import ConfigError, MoleculeError
 from molvae.core.files import VOCABULARY
 from molvae.data.batch import TokenBatch
 from molvae.data.conditions import Conditions
@@ -115,20 +115,18 @@ class MoleculeVAE:
         Raises:
             ConfigError: the model is not conditional, a name is unknown or missing, or a value is not finite.
         """
-        return self._with(given=self.told.conditions.row(values))
+        return self._with(replace(self.told, given=self.told.conditions.row(values)))
 
     def knowing(self, known: Known) -> MoleculeVAE:
-        """The same model, which knows properties of some molecules: {SMILES: {name: value}}, in the properties' units.
+        """The same model, which knows more of some molecules: {SMILES: {name: value}}, in the properties' units.
 
         A molecule is read with what is known of it; what is not is computed, and what cannot be is as it was `given`.
 
         Raises:
-            ConfigError: the model is not conditional, a name is unknown, or a value is not finite.
+            ConfigError: the model is not conditional, a name is unknown, a value is not finite, or there are two.
             MoleculeError: a molecule cannot be read.
         """
-        for values in known.values():
-            self.told.conditions.check(values)
-        return self._with(known={self.tokenizer.standardiser(smiles): values for smiles, values in known.items()})
+        return self._with(self.told.knowing((self.tokenizer.standardiser(s), values) for s, values in known.items()))
 
     def describe(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> Points:
         """The molecules' own properties as the model is told them, (N, P), standardised; see `knowing`.
@@ -148,6 +146,14 @@ class MoleculeVAE:
     def embed(self, smiles: Sequence[str], on_invalid: OnInvalid = "raise") -> Points:
         """Posterior means, (N, Z): deterministic, the coordinates to use for anything downstream."""
         return self.posterior(smiles, on_invalid)[0]
+
+    def reason(self, smiles: str) -> str:
+        """Why there is no point of a molecule, in a few words."""
+        try:
+            self.embed([smiles])
+        except MoleculeError as error:
+            return error.reason
+        return "the embedding is not finite"
 
     def posterior(
         self, smiles: Sequence[str], on_invalid: OnInvalid = "raise", inversion: int = 0
@@ -360,10 +366,10 @@ class MoleculeVAE:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _with(self, **changes: Any) -> MoleculeVAE:
+    def _with(self, told: Told) -> MoleculeVAE:
         """The same model, told something else."""
         changed = copy(self)
-        changed.told = replace(self.told, **changes)
+        changed.told = told
         return changed
 
     def _wanted(self, batch: TokenBatch) -> torch.Tensor | None:

@@ -3,8 +3,9 @@
     python -m pipelines.evaluate_model --weights zinc250k --data zinc250k.csv.gz --split test
 
 Prints, and writes with --out, exact reconstruction, likelihood bounds in nats per molecule, and the use of the latent
-dimensions, on the rows of one split of a file with the columns `smiles` and `split`; and MOSES' metrics of molecules
-decoded from prior draws, compared with the same rows (novelty is against the rows of the train split, if there is one).
+dimensions, on one split of a prepared directory or of a file with the columns `smiles` and `split`; and MOSES' metrics
+of molecules decoded from prior draws, compared with the same molecules (novelty is against those of the train split, if
+there is one).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 from molvae.cli.faults import run_script
 from molvae.core.files import write_json
 from molvae.core.tables import column_names, read_split
+from molvae.data.prepared import prepared_smiles
+from molvae.data.shards import read_manifest
 from molvae.evaluation.distribution import compare
 from molvae.evaluation.held_out import held_out
 from molvae.evaluation.likelihood import evaluate
@@ -30,6 +33,13 @@ def draws(
     """Metrics of `n` prior draws, what spells no molecule included; decoded greedily, or drawn at a temperature."""
     decoded = vae.decode(vae.prior(n, seed), temperature, rng=seed)
     return {"temperature": temperature, **compare(decoded, reference, train).as_dict()}
+
+
+def learnt_from(source: Path) -> list[str]:
+    """The molecules of the train split; none where there is no such split."""
+    if source.is_dir():
+        return list(prepared_smiles(source, "train")) if "train" in read_manifest(source)["splits"] else []
+    return list(read_split(source, "smiles", "train")) if "split" in column_names(source) else []
 
 
 def show(result: dict[str, Any], indent: str = "") -> None:
@@ -54,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
     args = parser.parse_args(arguments)
     vae, smiles = held_out(load(args.weights), args.data, split=args.split, n=args.n)
+    train = learnt_from(args.data)
     result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
     if args.samples and not vae.properties:  # a conditional model has no draws without a target
-        train = list(read_split(args.data, "smiles", "train")) if "split" in column_names(args.data) else None
         for name, temperature in (("prior_greedy", None), ("prior_sampled", 1.0)):
             result[name] = draws(vae, args.samples, temperature, smiles, train or None, args.seed)
     show(result)

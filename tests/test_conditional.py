@@ -12,11 +12,12 @@ from rdkit import Chem
 from small_model import small_molecules, small_vae
 
 import molvae
+from molvae.anomaly import MoleculeOutliers
 from molvae.cli.doctor import examine
 from molvae.core.errors import ConfigError, DataError, MoleculeError
 from molvae.data.prepare import PrepareConfig, prepare
 from molvae.data.splits import ColumnSplit
-from molvae.embedding import embed_file
+from molvae.embedding import MoleculeEmbedder, embed_file
 from molvae.evaluation.held_out import held_out
 from molvae.evaluation.likelihood import evaluate
 from molvae.generation import MoleculeVAE, load
@@ -184,16 +185,27 @@ def test_prepared_data_tell_what_was_measured(vae: MoleculeVAE, measured: Molecu
         held_out(measured, file)
     with pytest.raises(DataError, match="expected the property pic50 of each molecule, got those prepared: size"):
         held_out(measured, tmp_path / "one", split="test")
+    with pytest.raises(DataError, match="is not there; expected a file of molecules, or a prepared directory"):
+        held_out(vae, tmp_path / "bath", split="test")
+    np.save(tmp_path / "both" / "test.properties.npy", np.full((20, 2), np.nan))
+    with pytest.raises(DataError, match=r"5 of 5 molecules lack a value of pic50 \(the first: "):
+        held_out(measured, tmp_path / "both", split="test", n=5)
 
 
 @pytest.mark.integration
-def test_files_are_not_embedded_without_what_was_measured(
+def test_molecules_are_not_read_without_what_was_measured(
     measured: MoleculeVAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.embedding.load", lambda *_, **__: measured)
     (tmp_path / "in.smi").write_text("CCO\n")
-    with pytest.raises(ConfigError, match=r"what only measuring tells \(pic50\); embed from Python"):
+    with pytest.raises(ConfigError, match=r"what only measuring tells \(pic50\); use it from Python: .*knowing"):
         embed_file(tmp_path / "in.smi", tmp_path / "out.csv")
+    monkeypatch.setattr("molvae.estimator.load", lambda *_, **__: measured)
+    for estimator in (MoleculeEmbedder(on_invalid="nan"), MoleculeOutliers()):
+        with pytest.raises(ConfigError, match=r"what only measuring tells \(pic50\)"):
+            estimator.fit(small_molecules()[:40])
+    with pytest.raises(DataError, match="none of 1 molecules; the first: pic50 is not known of it"):
+        evaluate(measured, ["CCO"])
 
 
 @pytest.mark.integration
@@ -201,6 +213,26 @@ def test_what_is_known_goes_before_what_is_computed(vae: MoleculeVAE) -> None:
     told = vae.knowing({"OCC": {"heavy_atoms": 9}})  # another way to write it
     (nine,) = vae.given(heavy_atoms=9).told.target(1)  # type: ignore[misc]
     np.testing.assert_array_equal(told.describe(["CCO", "CCN"]), [nine, *vae.describe(["CCN"])])
+
+
+@pytest.mark.integration
+def test_a_column_is_not_computed_whatever_it_is_called(vae: MoleculeVAE) -> None:
+    columns = {"conditions": vae.info["conditions"] | {"columns": ["heavy_atoms"]}}
+    measured = MoleculeVAE(vae.network, vae.tokenizer, vae.info | columns)
+    with pytest.raises(MoleculeError, match="heavy_atoms is not known of it"):
+        measured.embed(["CCO"])
+
+
+@pytest.mark.integration
+def test_what_is_known_adds_up(vae: MoleculeVAE) -> None:
+    told = (
+        vae.knowing({"CCO": {"heavy_atoms": 9}})
+        .knowing({"CCN": {"heavy_atoms": 9}})
+        .knowing({"OCC": {"heavy_atoms": 7}})
+    )
+    assert told.told.known == {"CCO": {"heavy_atoms": 7}, "CCN": {"heavy_atoms": 9}}
+    with pytest.raises(ConfigError, match="heavy_atoms of CCO: expected one value, got 9 and 7"):
+        vae.knowing({"CCO": {"heavy_atoms": 9}, "OCC": {"heavy_atoms": 7}})
 
 
 @pytest.mark.integration

@@ -171,11 +171,10 @@ def _try_model(model: str) -> Finding:
     import numpy as np
 
     from molvae.chem.molecules import canonical
-    from molvae.data.described import not_computed
     from molvae.generation import load
 
     vae = load(model, device="cpu")
-    if unknown := not_computed(vae.properties):
+    if unknown := vae.told.only_measured:
         return Finding("ok", f"model: decodes towards what only measuring tells ({', '.join(unknown)}); not tried")
     z = vae.embed(DRUGS, on_invalid="nan")
     known = np.flatnonzero(np.isfinite(z).all(axis=1))

@@ -20,22 +20,25 @@ class Conditions:
     Attributes:
         names: of the properties; none for a model that is not conditional.
         mean, std: in each property's own unit.
+        columns: those of the names that stood in a column of the data: measured, whatever they are called.
     """
 
     names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @classmethod
-    def measured(cls, names: Sequence[str], values: AnyArray) -> Conditions:
+    def measured(cls, names: Sequence[str], values: AnyArray, columns: Sequence[str] = ()) -> Conditions:
         """Those of some molecules, values (N, P); a property that never changes has a deviation of 1."""
         mean, std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
-        return cls(tuple(names), tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+        return cls(tuple(names), tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()), tuple(columns))
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Sequence[Any]]) -> Conditions:
         """What `as_dict` gave, perhaps by way of JSON."""
-        return cls(*(tuple(plain[name]) for name in ("names", "mean", "std")))
+        names, mean, std = (tuple(plain[name]) for name in ("names", "mean", "std"))
+        return cls(names, mean, std, tuple(plain.get("columns", ())))  # of which earlier models say nothing
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from rdkit import Chem
@@ -14,11 +14,6 @@ from molvae.core.errors import ConfigError, MoleculeError
 from molvae.data.conditions import Conditions
 
 Known = Mapping[str, Mapping[str, float]]  # values by name, of molecules by SMILES
-
-
-def not_computed(names: Sequence[str]) -> list[str]:
-    """Those of some properties that only measuring tells."""
-    return [name for name in names if name not in DESCRIPTORS]
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,39 @@ class Told:
     known: Known = field(default_factory=dict)
     given: AnyArray | None = None
 
+    @property
+    def only_measured(self) -> list[str]:
+        """Those of the properties that cannot be computed."""
+        return [name for name in self.conditions.names if not self._computes(name)]
+
+    def check_computed(self) -> None:
+        """Refuse to go on where nobody can say what only measuring tells.
+
+        Raises:
+            ConfigError: a property cannot be computed.
+        """
+        if self.only_measured:
+            raise ConfigError(
+                f"the model is told what only measuring tells ({', '.join(self.only_measured)}); use it from Python: "
+                "molvae.load(...).knowing({smiles: {name: value}})"
+            )
+
+    def knowing(self, known: Iterable[tuple[str, Mapping[str, float]]]) -> Told:
+        """The same with properties of further molecules, each with its canonical SMILES.
+
+        Raises:
+            ConfigError: a molecule is there twice, with different values; or see `Conditions.check`.
+        """
+        said = dict[str, dict[str, float]]()
+        for smiles, values in known:
+            self.conditions.check(values)
+            before = said.setdefault(smiles, {})
+            for name in values.keys() & before.keys():
+                if values[name] != before[name]:
+                    raise ConfigError(f"{name} of {smiles}: expected one value, got {before[name]} and {values[name]}")
+            before |= values
+        return replace(self, known={**self.known, **{s: {**self.known.get(s, {}), **v} for s, v in said.items()}})
+
     def of(self, smiles: str) -> list[float]:
         """Properties of a molecule (canonical SMILES) in their own units: known of it, else computed, else those given.
 
@@ -45,13 +73,16 @@ class Told:
         for place, name in enumerate(self.conditions.names):
             if name in known:
                 values.append(known[name])
-            elif name in DESCRIPTORS:
+            elif self._computes(name):
                 values.append(DESCRIPTORS[name](Chem.MolFromSmiles(smiles)))
             elif self.given is not None:
                 values.append(float(self.given[place]))
             else:
                 raise MoleculeError(smiles, f"{name} is not known of it (see `knowing`), and cannot be computed")
         return values
+
+    def _computes(self, name: str) -> bool:
+        return name in DESCRIPTORS and name not in self.conditions.columns
 
     def target(self, n: int) -> AnyArray | None:
         """What n points are decoded towards, standardised, (n, P); None where that has not been said."""
@@ -72,6 +103,8 @@ class Told:
                 raise ValueError(f"expected properties of shape {shape}, a row for each point, got {told.shape}")
             return told
         if names and self.given is None:
-            values = ", ".join(f"{name}=..." for name in names)
-            raise ConfigError(f"this model decodes towards properties; say which: given({values}), or --given {values}")
+            values, options = (sep.join(f"{name}=..." for name in names) for sep in (", ", " --given "))
+            raise ConfigError(
+                f"this model decodes towards properties; say which: given({values}), or --given {options}"
+            )
         return self.target(n)

@@ -353,5 +353,6 @@ def _write_results(config: PrepareConfig, settings: dict[str, Any], result: Asse
         vocabulary_sha256=tokenizer.vocabulary.sha256,
         max_length=tokenizer.max_length,
         properties=list(config.all_properties),
+        columns=list(config.properties),  # those of them that were not computed
         settings=settings,
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from molvae.core.errors import DataError
 from molvae.core.tables import SMILES_COLUMN, read_split
-from molvae.data.described import not_computed
 from molvae.data.prepared import prepared_properties, prepared_smiles
 from molvae.generation import MoleculeVAE
 
@@ -27,7 +28,9 @@ def held_out(
     Raises:
         DataError: there are no such molecules, the source cannot be read, or it does not say what the model is told.
     """
-    prepared, measured = source.is_dir(), not_computed(vae.properties)
+    if not source.exists():
+        raise DataError(f"{source}: is not there; expected a file of molecules, or a prepared directory")
+    prepared, measured = source.is_dir(), vae.told.only_measured
     molecules = list(islice(prepared_smiles(source, split) if prepared else read_split(source, column, split), n))
     if not molecules:
         where = "" if split is None else f" in the split {split!r}"
@@ -39,6 +42,12 @@ def held_out(
             f"{source}: the model is told what only measuring tells ({', '.join(measured)}); expected a directory "
             f"prepared with it, got a file: molvae prepare ... {' '.join(f'--property {name}' for name in measured)}"
         )
-    values = prepared_properties(source, split, measured).tolist()
-    known = {smiles: dict(zip(measured, row, strict=True)) for smiles, row in zip(molecules, values, strict=False)}
-    return vae.knowing(known), molecules
+    values = prepared_properties(source, split, measured)[: len(molecules)]
+    if empty := np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        raise DataError(
+            f"{source}: {len(empty)} of {len(molecules)} molecules lack a value of {', '.join(measured)} (the first: "
+            f"{molecules[empty[0]]}); fill them in or leave them out, and prepare the data again"
+        )
+    return vae.knowing(
+        {s: dict(zip(measured, row, strict=True)) for s, row in zip(molecules, values.tolist(), strict=True)}
+    ), molecules

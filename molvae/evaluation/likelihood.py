@@ -82,7 +82,7 @@ def evaluate(
                 rates.append(vae.rate(found, rng))
             bar.advance(len(part))
     if not readable:
-        raise DataError(f"the model can read none of the {len(smiles)} molecules; are they SMILES?")
+        raise DataError(f"the model can read none of {len(smiles):,} molecules; the first: {vae.reason(smiles[0])}")
     some = readable[:n_likelihood]
     rate = np.concatenate(rates).mean(0)
     return Evaluation(

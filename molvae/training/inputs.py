@@ -71,7 +71,7 @@ def conditions_of(shards: TokenShards, manifest: dict[str, Any], before: Path | 
     """
     if shards.properties is None:
         return None
-    measured = Conditions.measured(manifest["properties"], shards.properties)
+    measured = Conditions.measured(manifest["properties"], shards.properties, manifest.get("columns", ()))
     known = None if before is None else read_description(before).get("conditions")
     if known is None:
         return measured

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from molvae.core.errors import ConfigError
 from molvae.data.conditions import Conditions
+from molvae.data.described import Told
 
 VALUES = np.random.default_rng(0).normal([3.0, -200.0], [2.0, 50.0], (500, 2)).astype(np.float32)
 
@@ -27,7 +28,7 @@ def test_a_property_that_never_changes_is_told_as_zero() -> None:
 
 
 def test_they_survive_json() -> None:
-    conditions = Conditions.measured(["logp", "tpsa"], VALUES)
+    conditions = Conditions.measured(["logp", "tpsa"], VALUES, ["tpsa"])
     assert Conditions.from_dict(json.loads(json.dumps(conditions.as_dict()))) == conditions
 
 
@@ -40,3 +41,12 @@ def test_values_by_name() -> None:
         conditions.row({"logq": 1, "tpsa": 2})
     with pytest.raises(ConfigError, match="property logp: expected a finite number, got nan"):
         conditions.row({"logp": float("nan"), "tpsa": 2})
+
+
+def test_towards_what_a_model_decodes_must_be_said() -> None:
+    told = Told(Conditions(("logp", "tpsa"), (0.0, 0.0), (1.0, 1.0)))
+    with pytest.raises(
+        ConfigError, match=r"given\(logp=\.\.\., tpsa=\.\.\.\), or --given logp=\.\.\. --given tpsa=\.\.\."
+    ):
+        told.towards(3, None)
+    assert Told(Conditions()).towards(3, None) is None

@@ -57,7 +57,7 @@ def test_it_can_be_written_as_json(evaluated: Evaluation) -> None:
 
 
 def test_nothing_to_read_is_said(tiny_vae: MoleculeVAE) -> None:
-    with pytest.raises(DataError, match="none of the 3 molecules"):
+    with pytest.raises(DataError, match="none of 3 molecules; the first: not a valid SMILES"):
         evaluate(tiny_vae, UNREADABLE)
     with pytest.raises(DataError, match="no molecules to evaluate"):
         evaluate(tiny_vae, [])

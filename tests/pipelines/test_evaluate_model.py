@@ -30,6 +30,15 @@ def test_the_whole(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixtu
     assert f"reconstruction           {value['reconstruction']:.4f}" in capsys.readouterr().out
 
 
+def test_a_prepared_directory(tmp_path: Path, tiny_model: Path, tiny_prepared: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = ["--weights", str(tiny_model), "--data", str(tiny_prepared), "--split", "test", "--samples", "20"]
+    evaluate_model.main([*arguments, "--out", str(out)])
+    value = read_json(out)
+    assert value["n_molecules"] == 16
+    assert value["prior_sampled"]["novelty"] is not None
+
+
 def test_mistakes_are_one_message_and_an_exit_code(root: Path, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "in.csv").write_text("smiles\nCCO\n")
     command = [sys.executable, "-m", "pipelines.evaluate_model", "--weights", str(tiny_model), "--split", "test"]

@@ -43,7 +43,12 @@ def test_a_conditional_model_reads_properties(tmp_path: Path) -> None:
     directory = train(small_config(data, epochs=1, model=spec, validation=looks), tmp_path / "run")
     model, info = load_checkpoint(directory)
     assert model.spec.condition_dim == 1
-    assert info["conditions"] == {"names": ["x"], "mean": [15.5], "std": [pytest.approx(np.std(range(32)))]}
+    assert info["conditions"] == {
+        "names": ["x"],
+        "mean": [15.5],
+        "std": [pytest.approx(np.std(range(32)))],
+        "columns": [],
+    }
     assert [look["step"] for look in events(tmp_path / "run", "valid")] == [1, 2]
 
 
