@@ -1,10 +1,11 @@
 """From a molecule file to weights that can be shipped: prepare, train, evaluate, package with a model card.
 
-    python -m pipelines.pretrain configs/zinc250k.toml --data zinc250k.csv.gz --name zinc250k
+    python -m pipelines.pretrain configs/zinc250k.toml --data zinc250k.csv.gz --name mine
 
 The file has the columns `smiles` and `split` (train, valid, test). The model learns from train, is watched on valid,
 and the numbers of the card come from test, once, at the end. Stop it at any moment; the same command goes on. A second
-round that begins with the weights of a first one is another config under the same name.
+round that begins with the weights of a first one is another config. The weights go to molvae/weights/NAME; those of
+another run are not replaced.
 """
 
 from __future__ import annotations
@@ -116,11 +117,18 @@ def card(
     )
 
 
+def _made_by(run: Path, target: Path) -> bool:
+    """Whether weights are those of a run, going by their card."""
+    config, written = run / CONFIG, target / "MODEL_CARD.md"
+    return config.exists() and written.exists() and sha256_file(config) in written.read_text(encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """All stages; those that are done are not done again.
 
     Raises:
-        ConfigError: the model wants another number of properties than are to be computed.
+        ConfigError: the model wants another number of properties than are to be computed; or the weights of another
+            run have the name.
         DataError: there are no test molecules to fill in the card.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -140,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     name = args.name or args.config.stem
     run, target = Path("runs") / args.config.stem, Path("molvae/weights") / name
+    if target.exists() and not _made_by(run, target):
+        raise ConfigError(f"{target} is there, and is not of {run}; choose another --name, or move it away")
     test = list(read_split(args.data, "smiles", "test"))
     if not test:
         raise DataError(f"{args.data}: no row has 'test' in the column 'split'; the card needs some")

@@ -60,7 +60,7 @@ class DistributedSpec(Spec):
     storage: str | None = None
     study: str | None = Field(None, min_length=1, max_length=200)
     heartbeat_seconds: int = Field(30, ge=1)
-    grace_seconds: int = Field(120, ge=2)
+    grace_seconds: int = Field(120, ge=2, validate_default=True)
     attempts: int = Field(5, ge=1)
 
     @field_validator("storage")
@@ -75,7 +75,9 @@ class DistributedSpec(Spec):
     def _outlasts_a_heartbeat(cls, grace: int, info: object) -> int:
         heartbeat = getattr(info, "data", {}).get("heartbeat_seconds", 0)
         if grace <= heartbeat:
-            raise ValueError(f"should be longer than heartbeat_seconds ({heartbeat}), got {grace}")
+            raise ValueError(
+                f"a grace of {grace} s should be longer than heartbeat_seconds ({heartbeat}); raise grace_seconds"
+            )
         return grace
 
     @field_serializer("storage")

@@ -33,6 +33,10 @@ def test_the_card_tells_how_the_weights_were_made(tmp_path: Path, monkeypatch: p
     assert f"`{shlex.join(['python', '-m', 'pipelines.pretrain', *arguments])}`" in card
     assert f"sha256 {sha256_file(tmp_path / 'runs/small/config.resolved.toml')}; seed 3 |" in card
     assert load(tmp_path / "molvae/weights/mine", "cpu").info["metrics"]["n_molecules"] == 15
+    main(arguments)  # nothing is left to do
+    (tmp_path / "other.toml").write_text(TRAINING, encoding="utf-8")
+    with pytest.raises(ConfigError, match="weights/mine is there, and is not of runs/other; choose another --name"):
+        main(["other.toml", *arguments[1:]])
 
 
 @pytest.mark.integration

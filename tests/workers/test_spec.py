@@ -52,5 +52,7 @@ def test_a_password_is_used_and_not_written(tmp_path: Path) -> None:
 
 
 def test_grace_must_outlast_a_heartbeat() -> None:
-    with pytest.raises(ConfigError, match=r"grace_seconds: should be longer than heartbeat_seconds \(30\)"):
+    with pytest.raises(ConfigError, match=r"a grace of 30 s should be longer than heartbeat_seconds \(30\)"):
         parse_config({"grace_seconds": 30}, DistributedSpec)
+    with pytest.raises(ConfigError, match=r"a grace of 120 s should be longer than heartbeat_seconds \(200\)"):
+        parse_config({"heartbeat_seconds": 200}, DistributedSpec)
