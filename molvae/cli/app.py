@@ -295,11 +295,11 @@ def score(
     Writes the same rows with a column more; an empty cell is a molecule that could not be scored.
     """
     from molvae.cli.oracle_argument import build_oracle
-    from molvae.oracles import ParallelOracle
+    from molvae.oracles.isolated import in_processes
     from molvae.oracles.table import score_file
 
     built = build_oracle(oracle, parameters or [])
-    with ParallelOracle(built, workers=workers) if workers else built as scorer:
+    with in_processes(built, workers) if workers else built as scorer:
         print(score_file(scorer, source, out, column))
 
 

@@ -6,16 +6,22 @@ A molecule at a bound is within it in any order, if values are compared with wha
 
 from __future__ import annotations
 
+from typing import TypeVar
 
-def just_below(bound: float) -> float:
+from molvae.core.arrays import Array
+
+Bound = TypeVar("Bound", float, Array)
+
+
+def just_below(bound: Bound) -> Bound:
     """The least that counts as at least `bound`."""
     return bound - _slack(bound)
 
 
-def just_above(bound: float) -> float:
+def just_above(bound: Bound) -> Bound:
     """The most that counts as at most `bound`."""
     return bound + _slack(bound)
 
 
-def _slack(bound: float) -> float:
+def _slack(bound: Bound) -> Bound:
     return 1e-9 * abs(bound) + 1e-12

@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from molvae.core.config import Spec
 from molvae.oracles.command import CommandOracle, CommandSettings, Seconds
@@ -37,6 +37,13 @@ class NamedSpec(Spec):
     name: str
     parameters: dict[str, Any] = {}
     direction: Direction = "maximise"
+
+    @field_validator("parameters")
+    @classmethod
+    def _beside_the_name(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        if both := parameters.keys() & {"direction", "source"}:
+            raise ValueError(f"{min(both)} is no parameter of an oracle; direction stands beside name")
+        return parameters
 
     def build(self) -> Oracle:
         return oracle(self.name, direction=self.direction, **self.parameters)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from molvae.core.errors import ConfigError
 from molvae.oracles.command import CommandOracle
+from molvae.oracles.components import External
 from molvae.oracles.isolation import ParallelOracle
+from molvae.oracles.objective import MoleculeOracle
 from molvae.oracles.oracle import ComponentOf, Minimised, Oracle, Stacked, within
 from molvae.oracles.wrappers import BudgetedOracle, CachedOracle
 
@@ -16,6 +18,7 @@ def isolated(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool
     go to one process together, unless one of them is such.
 
     Args:
+        timeout_seconds: for a molecule, besides what the programs that an objective asks may take.
         reports: components will be asked for after each score, and are to be kept.
     """
     if isinstance(oracle, CommandOracle):  # every call starts the program
@@ -42,7 +45,31 @@ def isolated(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool
             for part in oracle.inner
         ]
         return Stacked(parts, oracle.name, oracle.objectives)
-    return ParallelOracle(oracle, workers, timeout_seconds, reports=reports)
+    return ParallelOracle(oracle, workers, timeout_seconds + _of_programs(oracle), reports=reports)
+
+
+def in_processes(oracle: Oracle, workers: int, timeout_seconds: float = 60.0) -> Oracle:
+    """The same oracle, to be called once for many molecules, which processes share.
+
+    Args:
+        timeout_seconds: for a molecule, besides what external programs may take.
+    """
+    if isinstance(oracle, CachedOracle):
+        return CachedOracle(in_processes(oracle.inner, workers, timeout_seconds), oracle.path)
+    if isinstance(oracle, ParallelOracle):
+        return oracle
+    return ParallelOracle(oracle, workers, timeout_seconds + _of_programs(oracle))
+
+
+def _of_programs(oracle: Oracle) -> float:
+    """Seconds that the external programs of an oracle may take for one molecule, by their own time-outs."""
+    programs = list[CommandOracle | External]()
+    for each in within(oracle):
+        if isinstance(each, CommandOracle):
+            programs.append(each)
+        elif isinstance(each, MoleculeOracle):
+            programs += each.programs
+    return sum(program.timeout_seconds for program in programs)
 
 
 def _travels(oracle: Oracle) -> bool:

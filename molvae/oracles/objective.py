@@ -223,6 +223,11 @@ class MoleculeOracle(Oracle):
             log_failure(self.name, molecule.smiles, f"{type(error).__name__}: {error}")
             return failed
 
+    @property
+    def programs(self) -> list[External]:
+        """The external programs that it asks."""
+        return list(self._told)
+
     def close(self) -> None:
         for program in self._told:
             program.close()

@@ -10,7 +10,8 @@ best    ()       best score observed
 z       (M,)     (mean - best) / std
 ======  =======  ==========================================
 
-Each is randomised or not by its `draw`: one draw gives a function that stays fixed while candidates are compared.
+Each is randomised or not by its `draw`: one draw gives a function that stays fixed while candidates are compared
+(but see `ThompsonSampling`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class LogExpectedImprovement(Acquisition):
 
 
 class ThompsonSampling(Acquisition):
-    """Scores of one joint draw from the posterior over the candidates (Thompson 1933; Kandasamy et al. 2018)."""
+    """Scores of one joint draw from the posterior over the candidates (Thompson 1933; Kandasamy et al. 2018).
+
+    Molecules that are compared in one call belong to one draw; those of another call, to another with the same noise.
+    """
 
     def draw(self, best: float, rng: np.random.Generator, stalled: int = 0) -> Scorer:
         seed = int(rng.integers(2**63))

@@ -67,7 +67,7 @@ class Search(ABC):
     def ask(self, n: int, pending: Sequence[str] = ()) -> list[Candidate]:
         """At most `n` distinct canonical molecules that were never told; fewer, or none, when no more can be found.
 
-        Until the next `tell`, the same question has the same answer.
+        The same question twice in a row has the same answer.
 
         Args:
             pending: canonical molecules that were asked for before and whose scores are on their way; they are not
@@ -105,7 +105,12 @@ class Search(ABC):
                 del self.values[smiles]
 
     def tell(self, smiles: Sequence[str], values: Sequence[Any]) -> None:
-        """Learn the scores (N,) or rows (N, K) of a batch, asked for or not; infinities count as NaN."""
+        """Learn the scores (N,) or rows (N, K) of a batch; infinities count as NaN.
+
+        Args:
+            smiles: canonical (`molvae.chem.molecules.canonical`); those asked for, or others.
+            values: a score, or a row, for each.
+        """
         if len(smiles) != len(values):
             raise DataError(
                 f"tell needs one value for each molecule; got {len(smiles)} molecules, {len(values)} values"

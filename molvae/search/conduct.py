@@ -63,8 +63,8 @@ def refuse_given_up(result: SearchResult) -> None:
     """
     if result.reason == Reason.GIVEN_UP:
         raise OracleError(
-            f"the oracle could score none of {FAILURES} molecules or more and was given up; its messages say why, and "
-            "the same search goes on from there"
+            f"the oracle, or one of a constraint, could score none of {FAILURES} molecules or more and was given up; "
+            "its messages say why, and the same search goes on from there"
         )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from rdkit import Chem, DataStructs
 
 from molvae.chem.fingerprints import generator
+from molvae.core.bounds import just_below
 from molvae.core.config import Spec
 from molvae.search.ledger import Record
 
@@ -39,7 +40,7 @@ class Spread:
 
     def admits(self, smiles: str) -> bool:
         """Whether a molecule is far enough from all that are taken."""
-        return self.distance <= 0 or self.nearest(smiles) >= self.distance
+        return self.distance <= 0 or self.nearest(smiles) >= just_below(self.distance)
 
     def take(self, smiles: str) -> None:
         """Add a molecule."""

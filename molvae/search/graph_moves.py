@@ -167,6 +167,7 @@ def _holds(element: int, atom: Chem.Atom) -> bool:
 def _turn(atom: Chem.Atom, element: int) -> None:
     """Make an atom one of that element, without a charge."""
     atom.SetAtomicNum(element)
+    atom.SetIsotope(0)
     atom.SetFormalCharge(0)
     atom.SetNoImplicit(False)
     atom.SetNumExplicitHs(0)

@@ -7,6 +7,7 @@ that was cut short is asked for again, comes out the same, and the molecules alr
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -58,7 +59,9 @@ def run_search(
         candidates = search.ask(asked)
         if not candidates:
             return SearchResult.of(ledger, Reason.NOTHING_NEW)
-        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, constraints)
+        records = _finish_batch(search, asked, candidates, unfinished, oracle, ledger, constraints, budget)
+        if records is None:  # a batch of a larger budget, which may be finished under one
+            break
         unfinished = []
         search.tell([r.smiles for r in records], [r.told for r in records])
         on_batch(records)
@@ -66,18 +69,29 @@ def run_search(
 
 
 def is_hopeless(records: Sequence[Record]) -> bool:
-    """Whether `FAILURES` molecules or more have come back, and not one with a score."""
-    return len(records) >= FAILURES and not any(record.scored for record in records)
+    """Whether `FAILURES` molecules or more have come back, and not one with a score, or none with some outcome."""
+    return len(records) >= FAILURES and _never_told(records) is not None
 
 
 def require_a_score(records: Sequence[Record]) -> None:
-    """Make sure that some molecule could be scored.
+    """Make sure that some molecule could be scored, and every constraint that an oracle tells be looked at.
 
     Raises:
         OracleError: none could.
     """
-    if records and not any(record.scored for record in records):
-        raise OracleError(f"the oracle could score none of {len(records)} molecules; its messages say why")
+    if records and (silent := _never_told(records)) is not None:
+        raise OracleError(f"{silent} could score none of {len(records)} molecules; its messages say why")
+
+
+def _never_told(records: Sequence[Record]) -> str | None:
+    """The oracle of which no molecule has a value, in words; None where each has told something."""
+    if not any(record.scored for record in records):
+        return "the oracle"
+    names = dict.fromkeys(name for record in records for name in record.outcomes)
+    for name in names:
+        if not any(math.isfinite(record.outcomes.get(name, math.nan)) for record in records):
+            return f"the oracle of the constraint {name!r}"
+    return None
 
 
 def replay(search: Search, ledger: Ledger) -> list[Record]:
@@ -98,13 +112,16 @@ def _finish_batch(
     oracle: Oracle,
     ledger: Ledger,
     constraints: Constraints,
-) -> list[Record]:
-    """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked."""
+    budget: int,
+) -> list[Record] | None:
+    """Score and record the candidates that are not among the records `done`; returns the whole batch in order asked,
+    or None where the budget ended within it."""
     known = {record.smiles: record for record in done}
     if not known.keys() <= {c.smiles for c in candidates}:
         log.warning("batch %d differs from the recorded one; keeping what was recorded", search.batch)
         candidates = [Candidate(r.smiles, r.proposer) for r in done]
     todo = [c for c in candidates if c.smiles not in known]
+    whole, todo = len(todo) <= budget - len(ledger), todo[: budget - len(ledger)]
     rows, seconds = _scored(oracle, [c.smiles for c in todo])
     for candidate, row in zip(todo, rows, strict=True):
         record = constraints.record(
@@ -121,7 +138,7 @@ def _finish_batch(
         )
         ledger.add(record)
         known[record.smiles] = record
-    return [known[c.smiles] for c in candidates]
+    return [known[c.smiles] for c in candidates] if whole else None
 
 
 def _scored(oracle: Oracle, smiles: list[str]) -> tuple[list[list[float]], float]:

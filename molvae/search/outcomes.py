@@ -27,6 +27,7 @@ import numpy as np
 from scipy import sparse
 
 from molvae.core.arrays import Array
+from molvae.core.bounds import just_above, just_below
 from molvae.core.errors import ConfigError
 from molvae.search.kernel import Weighting
 from molvae.search.surrogate import LARGEST_SCORE, Posterior, Scaling, TanimotoGP, units
@@ -54,8 +55,8 @@ class Window:
 
     def excess(self, value: float) -> float:
         """Distance of a value from the window: 0 inside; `UNKNOWN` for NaN, since nobody knows that it is inside."""
-        low, high = self.bounds
-        return UNKNOWN if math.isnan(value) else max(low - value, value - high, 0.0)
+        low, high = (np.array([bound]) for bound in self.bounds)
+        return UNKNOWN if math.isnan(value) else float(_beyond(np.array([value]), low, high)[0])
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,13 @@ class Outcomes:
         """How far the constrained outcomes of (N, K) lie outside their windows, (N, C); 0 inside."""
         constrained = rows[:, self.n_objectives :]
         low, high = (np.array([w.bounds[end] for w in self.windows]) for end in (0, 1))
-        return np.maximum(np.maximum(low - constrained, constrained - high), 0.0).reshape(len(rows), len(self.windows))
+        return _beyond(constrained, low, high).reshape(len(rows), len(self.windows))
+
+
+def _beyond(values: Array, low: Array, high: Array) -> Array:
+    """Distance of values from what lies between the bounds; 0 there, and at a bound but for rounding."""
+    distance: Array = np.maximum(np.maximum(low - values, values - high), 0.0)
+    return np.where((values >= just_below(low)) & (values <= just_above(high)), 0.0, distance)
 
 
 @dataclass(frozen=True)

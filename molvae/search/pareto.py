@@ -39,7 +39,8 @@ def hypervolume(objectives: Array, reference: Sequence[float]) -> float:
 
 
 def infer_reference(objectives: Array) -> tuple[float, ...]:
-    """A reference point (Q,) from what was found: a tenth of the front's range below its worst values.
+    """A reference point (Q,) from what was found: a tenth of the front's range below its worst values,
+    or of its absolute values where it has one point.
 
     Ishibuchi et al. 2011, as BoTorch's `infer_reference_point`. Hypervolumes with different points do not compare.
     """

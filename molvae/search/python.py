@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from molvae.chem.molecules import canonical
 from molvae.core.config import Spec, parse_config
-from molvae.core.errors import ConfigError
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import exclusive, sha256_text
 from molvae.core.manifest import fingerprint
 from molvae.core.progress import progress
@@ -123,12 +124,15 @@ def propose(
 
     Raises:
         ConfigError: an argument has an impossible value.
-        DataError: nothing in `data` can be used.
+        DataError: nothing in `data` can be used, or a molecule that is pending is invalid.
     """
     measured = measurements(data)
     bounds = {"batch_size": n, "min_distance": min_distance, "largest": largest, "hardest": hardest}
     spec, chosen = _settings(method, None, **bounds, constraints=constraints)
     planned = plan(chosen, spec, _Laboratory(), seed, lambda: _model(weights, device), measured)
+    for index, smiles in enumerate(pending):
+        if canonical(smiles) is None:
+            raise DataError(f"pending.{index}: {smiles!r} is not a valid SMILES")
     return [candidate.smiles for candidate in planned.search.ask(n, distinct(pending))]
 
 

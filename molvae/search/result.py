@@ -62,7 +62,10 @@ class SearchResult:
         if self.several:
             found = f"a front of {len(self.pareto_records())}"
         else:
-            found = ", ".join(f"best {value:.4g}: {smiles}" for smiles, value in self.best(1)) or "none scored"
+            found = (
+                ", ".join(f"best {value:.4g}: {smiles}" for smiles, value in self.best(1))
+                or "none feasible with a score"
+            )
         return f"<SearchResult: {counts}; {found}; ended: {self.reason}>"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from molvae.core.tables import kind_of, read_rows
 from molvae.search.ask_tell import START_STREAM
 from molvae.search.latent import LatentModel
 from molvae.search.plausible import plausible_samples
+
+log = logging.getLogger(__name__)
 
 SEVERAL_FRAGMENTS = "has several fragments; give the one that matters, alone"
 
@@ -97,4 +100,9 @@ def drawn_from_file(file: Path, column: str, n: int, rng: np.random.Generator) -
             break
     if not found:
         raise DataError(f"{file}: holds no valid molecule of one fragment")
+    if len(found) < n and (left_out := len(read) - len(found)):
+        log.warning(
+            "%s: %d of %d rows are no valid molecule of one fragment, or are one that is there already",
+            file, left_out, len(read),
+        )  # fmt: skip
     return list(found)

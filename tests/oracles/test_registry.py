@@ -9,10 +9,10 @@ import pytest
 from rdkit import Chem
 
 from molvae.chem.descriptors import DESCRIPTORS
-from molvae.core.config import Spec, dump_config, load_config
+from molvae.core.config import Spec, dump_config, load_config, parse_config
 from molvae.core.errors import ConfigError
 from molvae.oracles import Minimised, list_oracles, oracle
-from molvae.oracles.config import OracleSpec
+from molvae.oracles.config import NamedSpec, OracleSpec
 from molvae.oracles.oracle import Oracle
 from molvae.oracles.properties import ALIASES, PROPERTIES
 
@@ -225,3 +225,9 @@ def test_command_in_toml(tmp_path: Path) -> None:
 def test_mistakes_in_toml(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         built(tmp_path, DESIRABILITY.replace(old, new, 1))
+
+
+def test_a_direction_among_the_parameters_is_a_mistake() -> None:
+    spec = {"name": "sa", "parameters": {"direction": "minimise"}}
+    with pytest.raises(ConfigError, match="direction is no parameter of an oracle; direction stands beside name"):
+        parse_config(spec, NamedSpec)

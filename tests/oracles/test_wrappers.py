@@ -173,6 +173,22 @@ def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
     assert seen.read_text() == "['CCO', 'C', 'CC']"
 
 
+def test_a_component_that_another_process_was_told_is_asked_again(tmp_path: Path) -> None:
+    script = tmp_path / "dock.py"
+    script.write_text(
+        "import json, sys\nfor s in sys.stdin.read().split(): print(json.dumps({'smiles': s, 'value': len(s)}))"
+    )
+    program = {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}
+    for smiles in (["CCO"], ["CCO", "C"]):  # the first as if by `molvae score`
+        joint = oracle("desirability", terms=[{"component": program}])
+        with CachedOracle(joint, tmp_path / "s.sqlite") as cached:
+            if len(smiles) == 1:
+                cached(smiles)
+            else:
+                both = Stacked([cached, ComponentOf(cached, "dock")])
+                np.testing.assert_array_equal(both(smiles), [[3, 3], [1, 1]])
+
+
 @pytest.mark.integration
 def test_processes_that_make_a_cache_at_once(tmp_path: Path) -> None:
     code = (

@@ -24,7 +24,7 @@ from molvae.core.errors import ConfigError, Interrupted, OracleError
 from molvae.core.files import read_json, write_json
 from molvae.oracles import CachedOracle, ParallelOracle, oracle
 from molvae.oracles.command import CommandOracle
-from molvae.oracles.isolated import isolated
+from molvae.oracles.isolated import in_processes, isolated
 from molvae.oracles.oracle import Minimised, Oracle
 from molvae.search import optimise
 from molvae.search.ask_tell import Search
@@ -259,6 +259,18 @@ def test_what_is_isolated_keeps_its_own_way(tmp_path: Path) -> None:
     assert (inner.workers, inner.timeout_seconds) == (3, 5.0)
     assert isolated(ParallelOracle(qed, 1, 7.0), 3, 5.0).timeout_seconds == 7.0  # type: ignore[attr-defined]
     cached.close()
+
+
+def test_a_program_has_its_own_time_in_a_process(tmp_path: Path) -> None:
+    terms = [{"component": {"kind": "command", "command": ["true"], "timeout_seconds": 300}}]
+    docked = oracle("desirability", terms=terms)
+    assert isolated(docked, 2, 60.0).timeout_seconds == 360.0  # type: ignore[attr-defined]
+    with in_processes(CachedOracle(docked, tmp_path / "c.sqlite"), 2) as cached:
+        assert isinstance(cached, CachedOracle)
+        assert cached.inner.timeout_seconds == 360.0  # type: ignore[attr-defined]
+    assert in_processes(CommandOracle("true", timeout_seconds=200), 2).timeout_seconds == 260.0  # type: ignore[attr-defined]
+    own = ParallelOracle(oracle("qed"), 1, 7.0)
+    assert in_processes(own, 2) is own
 
 
 @pytest.mark.integration

@@ -21,6 +21,7 @@ from molvae.search.bayesian import InnerSpec
 from molvae.search.build import build_search
 from molvae.search.config import OptimiseConfig, SearchSpec
 from molvae.search.constraints import NONE
+from molvae.search.diversity import Spread
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
 from molvae.search.methods import BayesianSpec, PriorSpec
@@ -63,6 +64,12 @@ def test_a_selection_is_greedy_feasible_and_apart() -> None:
         assert chosen == expected
     assert result.diverse(3, 0.0) == result.best(3)
     assert len(result.diverse(100, 1.0)) >= 1
+
+
+def test_a_distance_just_met_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spread, "nearest", lambda self, smiles: 1.0 - 0.8)
+    assert Spread(0.2).admits("C")
+    assert not Spread(0.2001).admits("C")
 
 
 def test_batches_are_apart() -> None:

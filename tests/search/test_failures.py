@@ -69,6 +69,15 @@ def test_an_oracle_that_breaks_later_is_an_error_too(tmp_path: Path) -> None:
     assert "could not be scored" in (tmp_path / "run" / WARNINGS).read_text()
 
 
+def test_an_oracle_of_a_constraint_that_tells_nothing_is_given_up(tmp_path: Path) -> None:
+    deaf = {"kind": "command", "command": [sys.executable, "-c", DEAF]}
+    dock = {"kind": "oracle", "name": "dock", "oracle": deaf, "high": -8.0}
+    with pytest.raises(OracleError, match="the oracle, or one of a constraint, could score none of 30 molecules"):
+        run(config(tmp_path, budget=1000, constraints=[dock]), tmp_path / "run")
+    with pytest.raises(OracleError, match="the oracle of the constraint 'dock' could score none of 10 molecules"):
+        run(config(tmp_path, budget=10, constraints=[dock]), tmp_path / "short")
+
+
 def test_a_cached_oracle_still_tells_components_when_the_search_has_ended(tmp_path: Path) -> None:
     cached = {
         "kind": "cached",

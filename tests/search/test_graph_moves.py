@@ -69,6 +69,14 @@ def test_moves_reach_every_element_that_drugs_are_made_of() -> None:
     assert found == {"C", "N", "O", "F", "P", "S", "Cl", "Br", "I"}
 
 
+@pytest.mark.parametrize("move", [change_atom, swap_atoms])
+def test_an_atom_that_becomes_another_element_has_no_isotope(move: Move) -> None:
+    deuterated, rng = Chem.MolFromSmiles("[2H]C([2H])([2H])Oc1ccccc1"), np.random.default_rng(0)
+    for _ in range(100):
+        if (changed := move(Chem.RWMol(deuterated), rng)) is not None:
+            assert {a.GetSymbol() for a in changed.GetAtoms() if a.GetIsotope()} <= {"H"}
+
+
 def test_moves_have_weights_that_sum_to_one() -> None:
     assert sum(MOVES.values()) == pytest.approx(1)
 

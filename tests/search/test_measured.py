@@ -221,6 +221,8 @@ def test_a_laboratory_is_told_what_to_measure_next() -> None:
     assert first == propose(pd.Series(data), 4, method=METHOD), "the same data, the same molecules"
     assert len({canonical(s) for s in first} - set(MOLECULES)) == 4
     others = propose(data, 4, method=METHOD, pending=first)
+    with pytest.raises(DataError, match="pending.1: 'typo' is not a valid SMILES"):
+        propose(data, 4, method=METHOD, pending=[first[0], "typo"])
     assert len(others) == 4
     assert not set(others) & set(first)
     light = propose(data, 4, method=METHOD, constraints=[{"kind": "window", "name": "mw", "high": 150}])

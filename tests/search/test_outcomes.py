@@ -79,6 +79,7 @@ def test_windows_say_how_far_a_value_is_outside() -> None:
     assert [Window(1.0, 3.0).excess(v) for v in (0.5, 1.0, 2.0, 3.0, 5.0)] == [0.5, 0.0, 0.0, 0.0, 2.0]
     assert Window(low=1.0).excess(1e9) == Window(high=1.0).excess(-1e9) == 0.0
     assert Window(high=1.0).excess(math.nan) == UNKNOWN > 0
+    assert Window(88.58, 88.58).excess(88.58000000000001) == 0.0, "a last digit that hangs on the order of atoms"
     with pytest.raises(ConfigError, match="low, high or both"):
         Window()
     with pytest.raises(ConfigError, match="above high"):

@@ -36,7 +36,10 @@ PLAIN = SearchResult(SCORED, Reason.BUDGET)
 
 def test_one_line_instead_of_all_records() -> None:
     assert repr(PLAIN) == "<SearchResult: 3 molecules, 1 of them failed or infeasible; best 0.75: CCN; ended: budget>"
-    assert repr(SearchResult((), Reason.STOPPED)) == "<SearchResult: 0 molecules; none scored; ended: stopped>"
+    assert (
+        repr(SearchResult((), Reason.STOPPED))
+        == "<SearchResult: 0 molecules; none feasible with a score; ended: stopped>"
+    )
     several = [record(1, "C", objectives=[1.0, 2.0]), record(2, "CC", objectives=[2.0, 1.0])]
     front = SearchResult(tuple(several), Reason.BUDGET, ("qed", "mass"))
     assert repr(front) == "<SearchResult: 2 molecules; a front of 2; ended: budget>"

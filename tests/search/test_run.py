@@ -84,6 +84,29 @@ def test_calls_beyond_a_budget_do_not_count() -> None:
     assert found.auc_top(10, 20) == first.auc_top(10, 20)
 
 
+def test_a_batch_cut_short_is_not_finished_beyond_a_lower_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(budget: int, name: str) -> Any:
+        ledger = tmp_path / f"{name}.log"
+        return optimise("qed", budget, start=MOLECULES, batch_size=10, method=METHOD, ledger=ledger)
+
+    add = Ledger.add
+
+    def killed(ledger: Ledger, record: Any) -> None:
+        if len(ledger) == 13:
+            raise RuntimeError("killed")
+        add(ledger, record)
+
+    monkeypatch.setattr(Ledger, "add", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        search(20, "cut")
+    monkeypatch.undo()
+    for budget in (13, 15):
+        assert (len((found := search(budget, "cut")).smiles), found.reason) == (budget, "budget")
+    assert search(20, "cut").smiles == search(20, "whole").smiles
+
+
 def test_a_ledger_goes_on_with_its_own_search_alone(tmp_path: Path) -> None:
     def search(oracle: str = "qed", budget: int = 12, seed: int = 0, data: Any = None, name: str = "journal") -> Any:
         ledger = tmp_path / f"{name}.log"
