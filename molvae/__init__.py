@@ -1,4 +1,4 @@
-"""molvae: a SELFIES sequence VAE and a Bayesian optimiser over its latent space.
+"""molvae: a SELFIES sequence VAE, and a Bayesian optimiser over its latent space and over edits of molecules.
 
     import molvae
 

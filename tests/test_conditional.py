@@ -247,6 +247,17 @@ def test_what_is_not_known_is_as_it_was_given(vae: MoleculeVAE, measured: Molecu
 
 
 @pytest.mark.integration
+def test_a_search_goes_on_towards_the_same_properties_alone(vae: MoleculeVAE, tmp_path: Path) -> None:
+    def search(wanted: float) -> list[str]:
+        given, start = vae.given(heavy_atoms=wanted), small_molecules()[:5]
+        return molvae.optimise("qed", 8, weights=given, start=start, ledger=tmp_path / "journal.log").smiles
+
+    assert search(9) == search(9)
+    with pytest.raises(DataError, match="records another search"):
+        search(12)
+
+
+@pytest.mark.integration
 def test_what_is_known_is_checked(vae: MoleculeVAE, tiny_vae: MoleculeVAE) -> None:
     with pytest.raises(ConfigError, match="no property 'heavy_atom'; did you mean 'heavy_atoms'"):
         vae.knowing({"CCO": {"heavy_atom": 3}})

@@ -29,7 +29,7 @@ from molvae.cli.pages import bring_up_to_date, leave_page
 
 app = typer.Typer(
     name="molvae",
-    help="A SELFIES sequence VAE, and Bayesian optimisation of molecules in its latent space.",
+    help="A SELFIES sequence VAE, and Bayesian optimisation of molecules by latent proposals and edits.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -316,7 +316,7 @@ def list_data() -> None:
 @data_app.command("fetch")
 def fetch_data(
     name: Annotated[str, typer.Argument(help="a name of: molvae data list")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("data"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("downloads"),
     mirror: Annotated[str | None, typer.Option(help="address of a folder that holds the same files")] = None,
 ) -> None:
     """Download a data set.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from html import escape
 
 VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
+MAX_DOTS = 4_000  # a browser stays quick up to about here
 LEFT, RIGHT, TOP, BOTTOM = 58, 24, 12, 44  # margins in SVG units
 
 

@@ -24,6 +24,15 @@ EVERY_RUN = (
 def citations(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """The citations of a run: those that it recorded itself, that of its benchmark task, and those of every run."""
     recorded = [str(text) for text in manifest.get("citations", [])]
-    oracle = config.get("oracle", {})
-    task = [BENCHMARKS] if isinstance(oracle, Mapping) and oracle.get("name") in TASKS else []
+    task = [BENCHMARKS] if _names(config.get("oracle")) & TASKS.keys() else []
     return list(dict.fromkeys([*recorded, *task, *EVERY_RUN]))
+
+
+def _names(oracle: Any) -> set[str]:
+    """The named oracles that an oracle's config speaks of, those within others too."""
+    if isinstance(oracle, list | tuple):
+        return set[str]().union(*map(_names, oracle))
+    if not isinstance(oracle, Mapping):
+        return set()
+    own = {str(oracle["name"])} if oracle.get("kind", "named") == "named" and "name" in oracle else set()
+    return own | _names(oracle.get("oracle")) | _names(oracle.get("oracles"))

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from molvae.report.charts import Chart, colour
+from molvae.report.charts import MAX_DOTS, Chart, colour
 from molvae.report.rundata import RunData, best_molecules, objective_columns
 from molvae.search.result import OBJECTIVE
 
@@ -35,10 +35,10 @@ def front_chart(run: RunData) -> str:
         styles = ["c0"] * len(usable)
     else:
         styles = [colour(rank) for rank in usable[columns[2]].rank(pct=True)]
-    rows = np.array(usable.index)
-    for chosen, radius in ((~on_front, SMALL), (on_front, LARGE)):  # the front is drawn last, on top
-        painted = [style for style, yes in zip(styles, chosen, strict=True) if yes]
-        chart.points(x[chosen], y[chosen], [int(row) for row in rows[chosen]], painted, radius)
+    rows, others = np.array(usable.index), np.flatnonzero(~on_front)
+    others = others[:: max(1, -(-len(others) // MAX_DOTS))]
+    for chosen, radius in ((others, SMALL), (np.flatnonzero(on_front), LARGE)):  # the front is drawn last, on top
+        chart.points(x[chosen], y[chosen], rows[chosen].tolist(), [styles[i] for i in chosen], radius)
     return chart.svg()
 
 
@@ -82,7 +82,8 @@ def figures(run: RunData) -> list[tuple[str, float]]:
         for column in columns
     ]
     volume = [("hypervolume", run.metrics["hypervolume"])] if "hypervolume" in run.metrics else []
-    return [("on the front", len(front)), *volume, *best, ("molecules scored", len(run.molecules))]
+    scored = int(run.molecules[columns].notna().all(axis=1).sum())
+    return [("on the front", len(front)), *volume, *best, ("molecules scored", scored)]
 
 
 def _usable(molecules: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from molvae.core.files import REPORT, write_text
 from molvae.oracles.objective import DESIRABILITY
-from molvae.report.charts import Chart, colour
+from molvae.report.charts import MAX_DOTS, Chart, colour
 from molvae.report.citations import citations
 from molvae.report.drawing import molecule_svg
 from molvae.report.front import figures as front_figures
@@ -38,7 +38,6 @@ from molvae.report.rundata import (
 from molvae.search.result import COMPONENT, OBJECTIVE, Reason
 
 N_PICTURES = 24
-MAX_DOTS = 4_000  # a browser stays quick up to about here
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ def number(value: Any) -> str:
     value = float(value)
     if not math.isfinite(value):
         return "–"
-    return f"{int(value):,}" if value.is_integer() and abs(value) >= 1 else f"{value:,.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or (value.is_integer() and value) else f"{value:,.4g}"
 
 
 def _title(run: RunData) -> str:
@@ -147,7 +146,7 @@ def _figures(run: RunData) -> list[tuple[str, Any]]:
     figures: list[tuple[str, Any]] = [
         ("best score", best.max() if len(best) else None),
         ("mean of the best 10", best.mean() if len(best) else None),
-        ("molecules scored", len(molecules)),
+        ("molecules scored", len(molecules) - n_failed),
     ]
     if objective_columns(molecules):
         figures = list(front_figures(run))
@@ -186,7 +185,8 @@ def _diverse(run: RunData) -> list[Card]:
     """The selected molecules, best first, each with its distance to the nearest of the others."""
     if run.diverse.empty or run.molecules.empty:
         return []
-    chosen = run.diverse.rename(columns={"nearest": f"{COMPONENT}distance to the nearest"})
+    shown = OBJECTIVE if objective_columns(run.molecules) else COMPONENT  # what its card tells
+    chosen = run.diverse.rename(columns={"nearest": f"{shown}distance to the nearest"})
     return _cards(chosen.merge(run.molecules, on="call", how="inner"))
 
 
@@ -273,13 +273,15 @@ def _proposers(run: RunData) -> list[dict[str, Any]]:
 
 
 def _training_curves(run: RunData) -> list[tuple[str, Markup]]:
-    """(name, chart) of every number that the log holds against the training step."""
+    """(name, chart) of every number that training and validation log, against the step."""
     series: dict[str, tuple[list[float], list[float]]] = {}
     for event in run.events:
-        step, kind = event.get("step"), event.get("event", "")
+        step, kind = event.get("step"), event.get("event")
+        if kind not in ("train", "valid") or not isinstance(step, int):
+            continue
         for name, value in event.items():
-            if isinstance(step, int) and isinstance(value, float) and name not in ("seconds", "time"):
-                x, y = series.setdefault(f"{kind} {name}".strip(), ([], []))
+            if isinstance(value, int | float) and name not in ("step", "time", "n_molecules"):
+                x, y = series.setdefault(f"{kind} {name}", ([], []))
                 x.append(step)
                 y.append(value)
     curves = []

@@ -199,10 +199,13 @@ def _model(weights: str | Path | LatentModel, device: str) -> LatentModel:
 
 
 def _contents(weights: str | Path | LatentModel) -> str | None:
-    """Digest of a model on the disk; one in memory has none."""
+    """Digest of a model on the disk, or of what one in memory was told; others in memory have none."""
     from molvae.model.checkpoint import model_directory
 
-    return fingerprint(model_directory(weights)) if isinstance(weights, str | Path) else None
+    if isinstance(weights, str | Path):
+        return fingerprint(model_directory(weights))
+    told = getattr(weights, "told", None)  # of a `MoleculeVAE`
+    return None if told is None or not told.conditions.names else sha256_text(repr(told))
 
 
 @contextmanager

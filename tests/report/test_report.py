@@ -15,7 +15,9 @@ import pytest
 from molvae.core.errors import DataError
 from molvae.core.files import append_event, write_json
 from molvae.core.manifest import write_manifest
-from molvae.report.report import write_report
+from molvae.oracles.guacamol import CITATION as BENCHMARKS
+from molvae.report.citations import citations
+from molvae.report.report import number, write_report
 from molvae.report.rundata import best_molecules, read_run, running_best, table_rows
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "CN1CCC[C@H]1c1cccnc1", "O=C(O)c1ccccc1OC(C)=O", "C1CCCCC1"]
@@ -88,6 +90,7 @@ def test_page_shows_everything_the_run_left(run_dir: Path) -> None:
     assert elements.open == []
     assert elements.count("article") == 4  # six molecules, one without a score and one infeasible
     assert elements.count("svg", **{"class": "chart"}) == 2
+    assert "<dd>5</dd><dt>molecules scored</dt>" in page
     assert "osimertinib_mpo" in page
     assert "seed = 7" in page
     assert "A. Author 1999" in page
@@ -156,9 +159,11 @@ def test_a_constant_score_and_one_molecule_can_be_drawn(run_dir: Path) -> None:
 
 def test_training_run_shows_its_curves(tmp_path: Path) -> None:
     for step in range(5):
-        append_event(tmp_path / "events.jsonl", {"step": step, "loss": 30.0 - step, "rate": 4.0})
+        event = {"event": "valid", "time": 1e9, "step": step, "rate_nats": 30.0 - step, "active_units": 8 - step}
+        append_event(tmp_path / "events.jsonl", event | {"n_molecules": 16})
     page = page_of(tmp_path)
     assert Elements(page).count("svg", **{"class": "chart"}) == 2
+    assert "valid active units" in page
     assert "molecules.parquet is not there" in page
     (tmp_path / "config.resolved.toml").write_text('data = "prepared/mine"\n')
     assert "parquet" not in page_of(tmp_path), "what a search leaves is not missed"
@@ -182,8 +187,11 @@ def test_several_objectives_show_their_front(run_dir: Path, n_objectives: int) -
     assert elements.count("svg", **{"class": "chart"}) == 3  # front, hypervolume, map of the latent space
     assert elements.count("circle", r="4.0") == 3
     assert elements.count("circle", r="2.2") == 1  # one has failed, one is infeasible
+    assert "<dd>5</dd><dt>molecules scored</dt>" in page
     assert "Not on this page" not in page
     assert "<dd>0.75</dd><dt>hypervolume</dt>" in page
+    (run_dir / "diverse.csv").write_text("rank,call,smiles,nearest\n1,4,x,0.85\n2,2,x,0.85\n")
+    assert page_of(run_dir).count("distance to the nearest") == 2
     data = json.loads(re.search(r"const DATA = (.*?);\n", page).group(1))  # type: ignore[union-attr]
     assert [data["columns"][i] for i in data["scores"]] == [f"goal {q}" for q in range(n_objectives)]
 
@@ -196,6 +204,18 @@ def test_a_front_that_is_empty_still_gives_a_page(run_dir: Path) -> None:
     page = page_of(run_dir)
     assert Elements(page).count("article") == 0
     assert "left out" not in page
+
+
+def test_numbers_as_people_read_them() -> None:
+    shown = [number(value) for value in (12345.678, 2500, 0.0, 0.123456, 7.0, -3210.4, math.nan, None, True)]
+    assert shown == ["12,346", "2,500", "0", "0.1235", "7", "-3,210", "–", "–", "True"]
+
+
+def test_a_task_within_another_oracle_is_cited() -> None:
+    task = {"kind": "named", "name": "osimertinib_mpo"}
+    within = {"kind": "cached", "oracle": {"kind": "stacked", "oracles": [{"kind": "named", "name": "qed2"}, task]}}
+    cited = [citations({}, {"oracle": spec}) for spec in (task, within, {"kind": "command", "name": "osimertinib_mpo"})]
+    assert cited[0] == cited[1] == [BENCHMARKS, *cited[2]]
 
 
 def test_no_run_directory_is_an_error(tmp_path: Path) -> None:
