@@ -48,6 +48,5 @@ def held_out(
             f"{source}: {len(empty)} of {len(molecules)} molecules lack a value of {', '.join(measured)} (the first: "
             f"{molecules[empty[0]]}); fill them in or leave them out, and prepare the data again"
         )
-    return vae.knowing(
-        {s: dict(zip(measured, row, strict=True)) for s, row in zip(molecules, values.tolist(), strict=True)}
-    ), molecules
+    rows = (dict(zip(measured, row, strict=True)) for row in values.tolist())
+    return vae.knowing(dict(zip(molecules, rows, strict=True))), molecules

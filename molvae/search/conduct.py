@@ -11,6 +11,7 @@ from molvae.core.errors import OracleError
 from molvae.oracles.isolated import isolated
 from molvae.search.asynchronous import run_with_crew, still_to_do
 from molvae.search.config import SearchSpec
+from molvae.search.constraints import asked_apart
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import FAILURES, is_hopeless, run_search
 from molvae.search.plan import Plan
@@ -33,11 +34,11 @@ def conduct(
         on_batch: called with the records of each finished batch.
         crew: opens the workers, if `spec` asks for any.
     """
-    known, given_up = len(ledger), False
+    known, given_up, apart = len(ledger), False, asked_apart(spec.constraints)
 
     def over() -> bool:
         nonlocal given_up
-        given_up = given_up or is_hopeless(ledger.records[known:])
+        given_up = given_up or is_hopeless(ledger.records[known:], apart)
         return given_up or stopped()
 
     how: dict[str, Any] = {

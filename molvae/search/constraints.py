@@ -171,6 +171,11 @@ def build_constraints(specs: tuple[ConstraintSpec, ...], oracle: Oracle) -> tupl
     return Constraints(filters, {spec.name: Window(spec.low, spec.high) for spec in told}), telling(oracle, told)
 
 
+def asked_apart(specs: tuple[ConstraintSpec, ...]) -> list[str]:
+    """The names of constraints that an oracle of their own tells."""
+    return [spec.name for spec in told_by_oracles(specs) if spec.oracle is not None]
+
+
 def told_by_oracles(specs: tuple[ConstraintSpec, ...]) -> list[OracleConstraintSpec]:
     """The constraints that only an oracle can tell, in the order of the oracle's last columns."""
     return [spec for spec in specs if isinstance(spec, OracleConstraintSpec)]

@@ -68,27 +68,30 @@ def run_search(
     return SearchResult.of(ledger, Reason.BUDGET)
 
 
-def is_hopeless(records: Sequence[Record]) -> bool:
-    """Whether `FAILURES` molecules or more have come back, and not one with a score, or none with some outcome."""
-    return len(records) >= FAILURES and _never_told(records) is not None
+def is_hopeless(records: Sequence[Record], apart: Sequence[str]) -> bool:
+    """Whether `FAILURES` molecules or more have come back, and an oracle could score none of them.
+
+    Args:
+        apart: the constraints that oracles of their own tell.
+    """
+    return len(records) >= FAILURES and _silent(records, apart) is not None
 
 
-def require_a_score(records: Sequence[Record]) -> None:
-    """Make sure that some molecule could be scored, and every constraint that an oracle tells be looked at.
+def require_a_score(records: Sequence[Record], apart: Sequence[str]) -> None:
+    """Make sure that every oracle, also those of constraints (`apart`), could score some molecule.
 
     Raises:
-        OracleError: none could.
+        OracleError: one could score none.
     """
-    if records and (silent := _never_told(records)) is not None:
+    if records and (silent := _silent(records, apart)) is not None:
         raise OracleError(f"{silent} could score none of {len(records)} molecules; its messages say why")
 
 
-def _never_told(records: Sequence[Record]) -> str | None:
-    """The oracle of which no molecule has a value, in words; None where each has told something."""
+def _silent(records: Sequence[Record], apart: Sequence[str]) -> str | None:
+    """The oracle that has told nothing of any molecule, in words; None where there is none such."""
     if not any(record.scored for record in records):
         return "the oracle"
-    names = dict.fromkeys(name for record in records for name in record.outcomes)
-    for name in names:
+    for name in apart:
         if not any(math.isfinite(record.outcomes.get(name, math.nan)) for record in records):
             return f"the oracle of the constraint {name!r}"
     return None

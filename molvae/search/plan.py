@@ -12,7 +12,7 @@ from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
 from molvae.search.build import build_search, load_model
 from molvae.search.config import OptimiseConfig, SearchSpec
-from molvae.search.constraints import Constraints, build_constraints
+from molvae.search.constraints import Constraints, asked_apart, build_constraints
 from molvae.search.latent import LatentModel
 from molvae.search.ledger import Record
 from molvae.search.loop import require_a_score
@@ -113,5 +113,5 @@ def rehearse(config: OptimiseConfig) -> tuple[Plan, list[Record]]:
                 about = {"call": call, "smiles": smiles, "proposer": "start", "batch": 0, "asked": 1, "size": 1}
                 seconds = time.perf_counter() - began
                 records.append(rules.record(row, rules.broken(smiles), **about, seconds=seconds))
-    require_a_score(records)
+    require_a_score(records, asked_apart(spec.constraints))
     return planned, records

@@ -21,7 +21,7 @@ from molvae.oracles.oracle import Oracle
 from molvae.oracles.told import ToldSpec
 from molvae.search.conduct import conduct, local_crew, refuse_given_up
 from molvae.search.config import OptimiseConfig
-from molvae.search.constraints import told_by_oracles
+from molvae.search.constraints import asked_apart, told_by_oracles
 from molvae.search.ledger import ARTIFACTS, Ledger, Record
 from molvae.search.loop import require_a_score
 from molvae.search.measured import write_rejected
@@ -87,7 +87,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
     refuse_given_up(result)
     if result.reason == Reason.STOPPED:
         raise Interrupted(f"stopped after {len(result.records)} of {spec.budget} calls; the same command continues")
-    require_a_score(result.records)
+    require_a_score(result.records, asked_apart(spec.constraints))
     return result
 
 

@@ -78,6 +78,18 @@ def test_an_oracle_of_a_constraint_that_tells_nothing_is_given_up(tmp_path: Path
         run(config(tmp_path, budget=10, constraints=[dock]), tmp_path / "short")
 
 
+def test_a_component_that_is_not_known_yet_does_not_end_a_search(tmp_path: Path) -> None:
+    """A program is not asked about molecules that another part of the objective gives 0."""
+    terms = [
+        {"component": {"kind": "command", "command": [sys.executable, "-c", DEAF], "name": "dock"}},
+        {"component": {"kind": "property", "name": "mw"}, "modifier": {"kind": "threshold", "threshold": 5000}},
+    ]
+    spec = config(tmp_path, budget=40, constraints=[{"kind": "oracle", "name": "dock", "component": "dock", "high": 0}])
+    oracle = {"kind": "desirability", "terms": terms}
+    spec = parse_config({**spec.model_dump(mode="json"), "oracle": oracle}, OptimiseConfig)
+    assert run(spec, tmp_path / "run").reason == "budget"
+
+
 def test_a_cached_oracle_still_tells_components_when_the_search_has_ended(tmp_path: Path) -> None:
     cached = {
         "kind": "cached",
