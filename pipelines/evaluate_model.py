@@ -64,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=None, help="a JSON file to write")
     args = parser.parse_args(arguments)
     vae, smiles = held_out(load(args.weights), args.data, split=args.split, n=args.n)
-    train = learnt_from(args.data)
     result: dict[str, Any] = evaluate(vae, smiles, seed=args.seed).as_dict()
     if args.samples and not vae.properties:  # a conditional model has no draws without a target
+        train = learnt_from(args.data)
         for name, temperature in (("prior_greedy", None), ("prior_sampled", 1.0)):
             result[name] = draws(vae, args.samples, temperature, smiles, train or None, args.seed)
     show(result)

@@ -160,10 +160,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare(parse_config(wanted, PrepareConfig))
     train(spec, run)
     metrics = evaluate(load(run / "model"), test).as_dict()
-    package(run, target, metrics)
     write_json(run / "test_metrics.json", metrics)
     command = shlex.join(["python", "-m", "pipelines.pretrain", *arguments])
-    write_text(target / "MODEL_CARD.md", card(args, command, name, spec, run, metrics))
+    write_text(
+        target / "MODEL_CARD.md", card(args, command, name, spec, run, metrics)
+    )  # first: it tells whose they are
+    package(run, target, metrics)
     print(
         f"{target}: exact reconstruction {metrics['reconstruction']:.2%} of {metrics['n_molecules']:,} test molecules"
     )

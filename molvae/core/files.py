@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +129,13 @@ def exclusive(directory: str | Path, lock: str = ".lock") -> Iterator[None]:
     """Hold a run directory for this process, so that two runs never write to it at once; a killed process frees it.
 
     Args:
-        directory: made if it is not there, and taken away again if nothing was put into it.
+        directory: made if it is not there.
         lock: name of the file in it that is locked; another one holds a part of the directory.
 
     Raises:
         ConfigError: another process holds it.
     """
     path = Path(directory) / lock
-    new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as handle:
         try:
@@ -145,10 +144,4 @@ def exclusive(directory: str | Path, lock: str = ".lock") -> Iterator[None]:
             raise ConfigError(
                 f"{directory} is in use by another run; wait for it, stop it, or choose another run directory"
             ) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                if new and os.listdir(path.parent) == [lock]:
-                    path.unlink()
-                    path.parent.rmdir()
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -70,16 +71,23 @@ class Told:
             MoleculeError: one of them is none of these.
         """
         known, values = self.known.get(smiles, {}), list[float]()
+        mol = Chem.MolFromSmiles(smiles)
         for place, name in enumerate(self.conditions.names):
             if name in known:
                 values.append(known[name])
             elif self._computes(name):
-                values.append(DESCRIPTORS[name](Chem.MolFromSmiles(smiles)))
+                values.append(DESCRIPTORS[name](mol))
             elif self.given is not None:
                 values.append(float(self.given[place]))
             else:
                 raise MoleculeError(smiles, f"{name} is not known of it (see `knowing`), and cannot be computed")
         return values
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, equal for whatever is told alike."""
+        known = {smiles: {name: float(v) for name, v in values.items()} for smiles, values in self.known.items()}
+        given = None if self.given is None else [float(value) for value in self.given]
+        return {"conditions": self.conditions.as_dict(), "known": known, "given": given}
 
     def _computes(self, name: str) -> bool:
         return name in DESCRIPTORS and name not in self.conditions.columns

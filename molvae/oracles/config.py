@@ -41,8 +41,10 @@ class NamedSpec(Spec):
     @field_validator("parameters")
     @classmethod
     def _beside_the_name(cls, parameters: dict[str, Any]) -> dict[str, Any]:
-        if both := parameters.keys() & {"direction", "source"}:
-            raise ValueError(f"{min(both)} is no parameter of an oracle; direction stands beside name")
+        if "direction" in parameters:
+            raise ValueError("direction is no parameter of an oracle; it stands beside name")
+        if "source" in parameters:
+            raise ValueError("source is no parameter of an oracle; name says which it is")
         return parameters
 
     def build(self) -> Oracle:

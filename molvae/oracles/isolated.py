@@ -31,8 +31,6 @@ def isolated(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool
         return CachedOracle(isolated(oracle.inner, workers, timeout_seconds, reports), oracle.path)
     if isinstance(oracle, Minimised):
         return Minimised(isolated(oracle.inner, workers, timeout_seconds, reports))
-    if isinstance(oracle, ParallelOracle):
-        return ParallelOracle(oracle.inner, workers, oracle.timeout_seconds, reports=reports)
     if isinstance(oracle, Stacked) and not _travels(oracle):
         reporting = [part.inner for part in oracle.inner if isinstance(part, ComponentOf)]
         alone = {
@@ -45,7 +43,7 @@ def isolated(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool
             for part in oracle.inner
         ]
         return Stacked(parts, oracle.name, oracle.objectives)
-    return ParallelOracle(oracle, workers, timeout_seconds + _of_programs(oracle), reports=reports)
+    return _in_processes(oracle, workers, timeout_seconds, reports)
 
 
 def in_processes(oracle: Oracle, workers: int, timeout_seconds: float = 60.0) -> Oracle:
@@ -56,9 +54,13 @@ def in_processes(oracle: Oracle, workers: int, timeout_seconds: float = 60.0) ->
     """
     if isinstance(oracle, CachedOracle):
         return CachedOracle(in_processes(oracle.inner, workers, timeout_seconds), oracle.path)
+    return _in_processes(oracle, workers, timeout_seconds)
+
+
+def _in_processes(oracle: Oracle, workers: int, timeout_seconds: float, reports: bool = False) -> ParallelOracle:
     if isinstance(oracle, ParallelOracle):
-        return oracle
-    return ParallelOracle(oracle, workers, timeout_seconds + _of_programs(oracle))
+        return ParallelOracle(oracle.inner, workers, oracle.timeout_seconds, oracle.chunk, reports)
+    return ParallelOracle(oracle, workers, timeout_seconds + _of_programs(oracle), reports=reports)
 
 
 def _of_programs(oracle: Oracle) -> float:

@@ -68,6 +68,13 @@ class Oracle(ABC):
         """
         return {}
 
+    def recall(self, smiles: Sequence[str]) -> bool:
+        """Ask again about molecules whose scores were remembered, so that `components` knows what they are made of.
+
+        Whether there were any that had not been asked about in the life of this object.
+        """
+        return False
+
     def close(self) -> None:  # noqa: B027  # most oracles hold nothing that must be given back
         """Give back processes and files; an oracle may be closed twice."""
 
@@ -143,6 +150,9 @@ class Wrapped(Oracle):
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         return self.inner.components(smiles)
 
+    def recall(self, smiles: Sequence[str]) -> bool:
+        return self.inner.recall(smiles)
+
     def close(self) -> None:
         self.inner.close()
 
@@ -200,6 +210,10 @@ class Stacked(Oracle):
         parts = [part.components(smiles) for part in self.inner]
         return {f"{name}.{key}": value for name, part in zip(names, parts, strict=True) for key, value in part.items()}
 
+    def recall(self, smiles: Sequence[str]) -> bool:
+        recalled = [part.recall(smiles) for part in self.inner]  # all of them, whatever the first says
+        return any(recalled)
+
     def close(self) -> None:
         for part in self.inner:
             part.close()
@@ -209,7 +223,8 @@ class Stacked(Oracle):
 class ComponentOf(Oracle):
     """One of the components that another oracle reports, as an oracle of its own; it is not closed with this one.
 
-    It asks for no score: stack it behind the other where that one runs an external program (see `Oracle.components`).
+    Stack it behind the other where that one runs an external program (see `Oracle.components`): it asks for no score,
+    except of molecules whose score alone was remembered.
     """
 
     def __init__(self, inner: Oracle, component: str) -> None:
@@ -228,6 +243,9 @@ class ComponentOf(Oracle):
             raise ConfigError(
                 f"oracle {self.inner.name} has no component {self.name!r}{did_you_mean(self.name, [*found])}{choices}"
             )
+        unknown = [each for each, value in zip(smiles, found[self.name], strict=True) if np.isnan(value)]
+        if unknown and self.inner.recall(unknown):
+            found = self.inner.components(as_list(smiles))
         return found[self.name]
 
 

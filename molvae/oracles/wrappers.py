@@ -45,6 +45,10 @@ def _assemble(keys: Sequence[str | None], known: Mapping[str, Any], width: int) 
     return values
 
 
+def _digest(identity: str) -> str:
+    return sha256_text(identity)[:32]
+
+
 @final
 class BudgetedOracle(Wrapped):
     """Scores at most `budget` distinct molecules.
@@ -120,6 +124,7 @@ class CachedOracle(Wrapped):
         super().__init__(inner)
         self.path = Path(path)
         self._failed: dict[str, Any] = {}
+        self._asked: set[str] = set()  # what the inner oracle has been asked, and could tell more about
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,21 +158,24 @@ class CachedOracle(Wrapped):
 
     def __call__(self, smiles: Sequence[str]) -> FloatArray:
         keys = [canonical(each) for each in as_list(smiles)]
-        return _assemble(keys, self._known(self.identity, keys, self.inner, self._failed), self.n_objectives)
+        return _assemble(keys, self._known(self.identity, keys, self._ask, self._failed), self.n_objectives)
+
+    def _ask(self, smiles: list[str]) -> FloatArray:
+        self._asked.update(smiles)
+        return self.inner(smiles)
+
+    def recall(self, smiles: Sequence[str]) -> bool:
+        keys = [key for key in _each_once([canonical(each) for each in as_list(smiles)]) if key not in self._asked]
+        remembered = [*self._read(_digest(self.identity), keys)]
+        if remembered:
+            self._ask(remembered)
+        return bool(remembered)
 
     def components(self, smiles: Sequence[str]) -> dict[str, FloatArray]:
         keys = [canonical(each) for each in as_list(smiles)]
         names = [*self.inner.components([])]
 
         def rows(new: list[str]) -> FloatArray:
-            found = table(new)
-            unknown = [key for key, row in zip(new, found, strict=True) if not np.isfinite(row).all()]
-            if unknown and (scored := self._read(sha256_text(self.identity)[:32], unknown)):
-                self.inner([*scored])  # by another process perhaps, so that this one has not been told its parts
-                found = table(new)
-            return found
-
-        def table(new: list[str]) -> FloatArray:
             found = self.inner.components(new)
             return np.column_stack([found[name] for name in names])
 
@@ -183,7 +191,7 @@ class CachedOracle(Wrapped):
     ) -> dict[str, Any]:
         """What belongs to `identity`, by molecule: from the file where it is there, else what `ask` says; failures that
         are there are not asked again, and new ones go there."""
-        oracle, wanted = sha256_text(identity)[:32], _each_once(keys)
+        oracle, wanted = _digest(identity), _each_once(keys)
         known = self._read(oracle, wanted)
         known.update((key, failed[key]) for key in wanted if key in failed)
         if new := [key for key in wanted if key not in known]:

@@ -125,7 +125,7 @@ def number(value: Any) -> str:
     value = float(value)
     if not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 or (value.is_integer() and value) else f"{value:,.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value.is_integer() else f"{value:,.4g}"
 
 
 def _title(run: RunData) -> str:

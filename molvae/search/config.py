@@ -55,7 +55,10 @@ class SearchSpec(Spec):
     pictures: int = Field(10, ge=0, description="a molecule among so many best when scored gets a picture")
     workers: int = Field(1, ge=1, description="molecules scored at once on this machine, each in a process of its own")
     timeout_seconds: float = Field(
-        60.0, gt=0, allow_inf_nan=False, description="with workers: longest time for one molecule"
+        60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="with workers: longest time for one molecule, besides that of programs",
     )
     ahead: int | None = Field(None, ge=0, description="with workers: proposals made before a worker is free")
     in_flight: int | None = Field(

@@ -50,7 +50,7 @@ def run_search(
         OracleError: the oracle returned something else than a score for each molecule.
     """
     unfinished = replay(search, ledger)
-    while len(ledger) - len(unfinished) < budget:
+    while len(ledger) < budget:
         if stopped():
             return SearchResult.of(ledger, Reason.STOPPED)
         scored = len(ledger) - len(unfinished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def optimise(
     Raises:
         ConfigError: an argument has an impossible value.
         DataError: nothing in `data` can be used, or the ledger is that of another search.
-        OracleError: the oracle could score none of the first 30 molecules.
+        OracleError: the oracle, or that of a constraint, could score none of the first 30 molecules.
     """
     scorer = _scorer(oracle, timeout_seconds)
     measured = None if data is None else measurements(data)
@@ -126,13 +127,13 @@ def propose(
         ConfigError: an argument has an impossible value.
         DataError: nothing in `data` can be used, or a molecule that is pending is invalid.
     """
+    for index, smiles in enumerate(pending):
+        if canonical(smiles) is None:
+            raise DataError(f"pending.{index}: expected a SMILES, got {smiles!r}; correct it or leave it out")
     measured = measurements(data)
     bounds = {"batch_size": n, "min_distance": min_distance, "largest": largest, "hardest": hardest}
     spec, chosen = _settings(method, None, **bounds, constraints=constraints)
     planned = plan(chosen, spec, _Laboratory(), seed, lambda: _model(weights, device), measured)
-    for index, smiles in enumerate(pending):
-        if canonical(smiles) is None:
-            raise DataError(f"pending.{index}: {smiles!r} is not a valid SMILES")
     return [candidate.smiles for candidate in planned.search.ask(n, distinct(pending))]
 
 
@@ -205,7 +206,9 @@ def _contents(weights: str | Path | LatentModel) -> str | None:
     if isinstance(weights, str | Path):
         return fingerprint(model_directory(weights))
     told = getattr(weights, "told", None)  # of a `MoleculeVAE`
-    return None if told is None or not told.conditions.names else sha256_text(repr(told))
+    return (
+        None if told is None or not told.conditions.names else sha256_text(json.dumps(told.as_dict(), sort_keys=True))
+    )
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def _thompson(z: Array, y: Array, points: Array, seed: int) -> Array:
 
     scale = y.std() or 1.0
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # where a fit fails, BoTorch tries again from drawn hyper-parameters
+        torch.default_generator.manual_seed(seed)  # where a fit fails, BoTorch tries again from drawn hyper-parameters
         warnings.simplefilter("ignore")  # latent points are no unit cube, and a fit that stops early will do
         model = SingleTaskGP(torch.tensor(z), torch.tensor((y - y.mean()) / scale)[:, None])
         try:

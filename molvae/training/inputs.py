@@ -81,4 +81,4 @@ def conditions_of(shards: TokenShards, manifest: dict[str, Any], before: Path | 
             f"the data have the properties {', '.join(measured.names)}, but {before} was trained with "
             f"{', '.join(kept.names)}; prepare the data with the same ones, in the same order"
         )
-    return kept
+    return replace(kept, columns=measured.columns)

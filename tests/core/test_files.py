@@ -17,7 +17,6 @@ import pytest
 from molvae.core.files import (
     append_event,
     atomic_path,
-    exclusive,
     read_events,
     read_json,
     sha256_file,
@@ -158,14 +157,3 @@ def test_events_after_a_torn_line_are_read(tmp_path: Path) -> None:
     append_event(path, {"step": 3})
     append_event(path, {"step": 4})
     assert read_events(path) == [{"step": 1}, {"step": 3}, {"step": 4}]
-
-
-def test_a_directory_that_a_refused_run_leaves_empty_is_not_left(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="refused"), exclusive(tmp_path / "new"):
-        raise ValueError("refused")
-    assert not (tmp_path / "new").exists()
-    with exclusive(tmp_path / "new"):
-        (tmp_path / "new" / "result").touch()
-    with exclusive(tmp_path):
-        pass
-    assert {path.name for path in tmp_path.rglob("*")} == {".lock", "new", "result"}

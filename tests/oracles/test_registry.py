@@ -229,5 +229,5 @@ def test_mistakes_in_toml(tmp_path: Path, old: str, new: str, message: str) -> N
 
 def test_a_direction_among_the_parameters_is_a_mistake() -> None:
     spec = {"name": "sa", "parameters": {"direction": "minimise"}}
-    with pytest.raises(ConfigError, match="direction is no parameter of an oracle; direction stands beside name"):
+    with pytest.raises(ConfigError, match="direction is no parameter of an oracle; it stands beside name"):
         parse_config(spec, NamedSpec)

@@ -173,20 +173,28 @@ def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
     assert seen.read_text() == "['CCO', 'C', 'CC']"
 
 
-def test_a_component_that_another_process_was_told_is_asked_again(tmp_path: Path) -> None:
-    script = tmp_path / "dock.py"
+def test_a_component_of_a_remembered_score_is_asked_for_once_and_only_where_it_is_wanted(tmp_path: Path) -> None:
+    seen, script = tmp_path / "seen", tmp_path / "dock.py"
     script.write_text(
-        "import json, sys\nfor s in sys.stdin.read().split(): print(json.dumps({'smiles': s, 'value': len(s)}))"
+        f"import json, sys\nmolecules = sys.stdin.read().split()\nopen({str(seen)!r}, 'a').write(repr(molecules))\n"
+        "for s in molecules: print(json.dumps({'smiles': s, 'value': len(s)}))"
     )
     program = {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}
-    for smiles in (["CCO"], ["CCO", "C"]):  # the first as if by `molvae score`
-        joint = oracle("desirability", terms=[{"component": program}])
-        with CachedOracle(joint, tmp_path / "s.sqlite") as cached:
-            if len(smiles) == 1:
-                cached(smiles)
-            else:
-                both = Stacked([cached, ComponentOf(cached, "dock")])
-                np.testing.assert_array_equal(both(smiles), [[3, 3], [1, 1]])
+    carbons = {"component": {"kind": "element", "symbol": "C"}, "modifier": {"kind": "threshold", "threshold": 1}}
+
+    def cached() -> CachedOracle:
+        joint = oracle("desirability", terms=[{"component": program}, carbons])
+        return CachedOracle(joint, tmp_path / "s.sqlite")
+
+    with cached() as scored:  # as by `molvae score`, which wants no components
+        scored(["CCO", "O"])
+    with cached() as looked:
+        assert np.isnan(looked.components(["CCO", "O"])["dock"]).all()  # nobody is paid for a look
+    with cached() as searched:
+        both = Stacked([searched, ComponentOf(searched, "dock")])
+        for _ in range(2):
+            np.testing.assert_array_equal(both(["CCO", "O"])[:, 1], [3, np.nan])  # no program is asked about what has 0
+    assert seen.read_text() == "['CCO']" * 2
 
 
 @pytest.mark.integration

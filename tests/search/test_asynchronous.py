@@ -269,8 +269,9 @@ def test_a_program_has_its_own_time_in_a_process(tmp_path: Path) -> None:
         assert isinstance(cached, CachedOracle)
         assert cached.inner.timeout_seconds == 360.0  # type: ignore[attr-defined]
     assert in_processes(CommandOracle("true", timeout_seconds=200), 2).timeout_seconds == 260.0  # type: ignore[attr-defined]
-    own = ParallelOracle(oracle("qed"), 1, 7.0)
-    assert in_processes(own, 2) is own
+    own = in_processes(ParallelOracle(oracle("qed"), 1, 7.0, chunk=3), 2)
+    assert isinstance(own, ParallelOracle)
+    assert (own.workers, own.timeout_seconds, own.chunk) == (2, 7.0, 3)
 
 
 @pytest.mark.integration

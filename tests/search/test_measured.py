@@ -221,7 +221,7 @@ def test_a_laboratory_is_told_what_to_measure_next() -> None:
     assert first == propose(pd.Series(data), 4, method=METHOD), "the same data, the same molecules"
     assert len({canonical(s) for s in first} - set(MOLECULES)) == 4
     others = propose(data, 4, method=METHOD, pending=first)
-    with pytest.raises(DataError, match="pending.1: 'typo' is not a valid SMILES"):
+    with pytest.raises(DataError, match="pending.1: expected a SMILES, got 'typo'"):
         propose(data, 4, method=METHOD, pending=[first[0], "typo"])
     assert len(others) == 4
     assert not set(others) & set(first)
