@@ -262,9 +262,9 @@ def evaluate(
 
     vae, molecules = held_out(load(model, device=device), source, column, split, n)
     result = measure(vae, molecules, seed=seed).as_dict()
-    if out is not None:
-        write_json(out, result)
     print_table(("measure", "value"), [(name, v) for name, v in result.items() if not isinstance(v, list)])
+    if out is not None:  # last: what cannot be written is not to be lost
+        write_json(out, result)
 
 
 @app.command()

@@ -24,9 +24,11 @@ def values_of(given: Sequence[str]) -> dict[str, float]:
     Raises:
         ConfigError: one is written otherwise, or its value is no number.
     """
-    values = {}
+    values = dict[str, float]()
     for text in given:
         name, _, value = text.partition("=")
+        if name.strip() in values:
+            raise ConfigError(f"--given {text!r}: {name.strip()} is given twice")
         try:
             values[name.strip()] = float(value)
         except ValueError:

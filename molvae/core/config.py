@@ -193,14 +193,23 @@ def _mistakes(
 def _key_in_data(loc: tuple[int | str, ...], data: Any, keep_last: bool) -> tuple[str, ...]:
     """The error's key as the user wrote it: pydantic puts the chosen branch of a union among the keys."""
     key: list[str] = []
+    branch = _kind_of(data)
     for depth, part in enumerate(loc):
+        if part == branch:  # which may be the name of a key, too
+            branch = None
+            continue
         inside = (isinstance(data, Mapping) and part in data) or (isinstance(data, list) and isinstance(part, int))
         if inside:
             data = data[part]
+            branch = _kind_of(data)
         elif not (keep_last and depth == len(loc) - 1):
             continue
         key.append(str(part))
     return tuple(key)
+
+
+def _kind_of(data: Any) -> Any:
+    return data.get("kind") if isinstance(data, Mapping) else None
 
 
 def _reason(item: Any, key: tuple[str, ...], data: Any, spec_type: type[BaseModel]) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.core.addresses import masked
 from molvae.core.devices import usable_cpus
-from molvae.core.errors import DataError
-from molvae.core.files import MANIFEST, sha256_file, sha256_text, write_json
+from molvae.core.errors import ConfigError, DataError
+from molvae.core.files import MANIFEST, read_json, sha256_file, sha256_text, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,25 @@ PACKAGES = (
     "molvae", "torch", "rdkit", "selfies", "numpy", "scipy", "pandas", "pyarrow", "safetensors",
     "botorch", "gpytorch", "optuna", "scikit-learn", "pydantic",
 )  # fmt: skip
+
+
+KINDS = {"prepare": "prepared data", "train": "a training run", "optimise": "a search"}
+MARKS = {"journal.log": "optimise", "resume": "train", ".prepare": "prepare"}  # of what has no manifest yet
+
+
+def check_kind(directory: str | Path, kind: str) -> None:
+    """Refuse a directory that holds something else, which a run in it would overwrite.
+
+    Raises:
+        ConfigError: it does.
+    """
+    directory, held = Path(directory), None
+    try:
+        held = read_json(directory / MANIFEST)["kind"]
+    except (OSError, ValueError, KeyError, TypeError):  # what is damaged is told by who reads it
+        held = next((found for mark, found in MARKS.items() if (directory / mark).exists()), None)
+    if held in KINDS and held != kind:
+        raise ConfigError(f"{directory} holds {KINDS[held]}, not {KINDS[kind]}; choose another directory")
 
 
 def write_manifest(

@@ -57,12 +57,14 @@ class Conditions:
         """
         if not self.names:
             raise ConfigError("this model is not conditioned on properties; train one with model.condition_dim")
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"expected {{name: value}} for the properties of a molecule, got {values!r}")
         for name, value in values.items():
             if name not in self.names:
                 known = ", ".join(self.names)
                 raise ConfigError(f"no property {name!r}{did_you_mean(name, self.names)} (the model knows: {known})")
-            if not np.isfinite(value):
-                raise ConfigError(f"property {name}: expected a finite number, got {value}")
+            if not (isinstance(value, int | float | np.number) and np.isfinite(value)):
+                raise ConfigError(f"property {name}: expected a finite number, got {value!r}")
 
     def row(self, values: Mapping[str, float]) -> AnyArray:
         """Values by name as a row (P,).

@@ -29,7 +29,7 @@ from molvae.core.config import Spec, dump_config
 from molvae.core.devices import usable_cpus
 from molvae.core.errors import ConfigError, DataError, Interrupted
 from molvae.core.files import CONFIG, MANIFEST, METRICS, VOCABULARY, exclusive, read_json, sha256_file, write_json
-from molvae.core.manifest import versions, write_manifest
+from molvae.core.manifest import check_kind, versions, write_manifest
 from molvae.core.progress import progress
 from molvae.core.stopping import StopFlag
 from molvae.core.tables import Row, batches_of, count_rows, find_columns
@@ -130,6 +130,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         log.info("%s is already prepared", config.output)
         return read_report(config.output)
     with exclusive(config.output), StopFlag() as stop:
+        check_kind(config.output, "prepare")
         dump_config(config, config.output / CONFIG)
         run = _Run.open(config.output / WORK, settings)
         _make_chunks(config, tokenizer, columns, run, stop)

@@ -214,7 +214,8 @@ class CommandOracle(Oracle):
         given = [value] if self.n_objectives == 1 else value
         if isinstance(given, list) and len(given) == self.n_objectives and all(map(_is_finite, given)):
             return float(value) if self.n_objectives == 1 else [float(each) for each in given]
-        log_failure(self.name, smiles, f"the command's value is {value!r:.200}")
+        wanted = "a number" if self.n_objectives == 1 else f"a list of {self.n_objectives} numbers"
+        log_failure(self.name, smiles, f"expected {wanted} as the command's value, got {json.dumps(value):.200}")
         return math.nan if self.n_objectives == 1 else [math.nan] * self.n_objectives
 
     def close(self) -> None:

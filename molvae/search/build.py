@@ -52,6 +52,11 @@ def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol
     return accept
 
 
+def _proposable(constraints: Constraints) -> Callable[[str], bool] | None:
+    """Whether a molecule meets what no proposal breaks; None where that is nothing."""
+    return (lambda smiles: not any(constraints.broken(smiles).values())) if constraints.filters else None
+
+
 def build_search(
     method: MethodSpec,
     spec: SearchSpec,
@@ -79,7 +84,7 @@ def build_search(
             "way; leave it out, or take another method"
         )
     n_measured = 0 if measured is None else len(measured.smiles)
-    search = method.build(Setting(model, seed, start, accept, outcomes, n_measured))
+    search = method.build(Setting(model, seed, start, accept, outcomes, n_measured, _proposable(constraints)))
     if isinstance(search, BayesianSearch) and not (
         spec.min_distance and isinstance(search.acquisition, JointAcquisition)
     ):

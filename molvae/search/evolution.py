@@ -7,6 +7,7 @@ population is a generation. Children come from the same graph edits that the sea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,25 @@ class EvolutionSearch(Search):
     Args:
         proposers: make children, with their shares.
         population: number of parents.
+        meets: whether a molecule meets what every child is to meet; those that do not are parents only while none does.
         others: see `Search`.
     """
 
-    def __init__(self, proposers: list[tuple[Proposer, float]], population: int = 100, **arguments: Any) -> None:
+    def __init__(
+        self,
+        proposers: list[tuple[Proposer, float]],
+        population: int = 100,
+        meets: Callable[[str], bool] | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
-        self.proposers, self.population = proposers, population
+        self.proposers, self.population, self.meets = proposers, population, meets
         self._parents: list[str] = []
 
     def _observe(self, smiles: list[str], values: Array) -> None:
         pool = [s for s in dict.fromkeys([*self._parents, *smiles]) if np.isfinite(self.values[s]).all()]
+        if self.meets is not None:
+            pool = [s for s in pool if self.meets(s)] or pool
         if pool:
             order = survivors(np.array([np.atleast_1d(self.values[s]) for s in pool]), self.population)
             self._parents = [pool[i] for i in order]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import nlargest
 from typing import Any
 
@@ -56,6 +56,42 @@ class Maximum(Goal):
     def progress(self) -> tuple[float, int]:
         scores = list(self._scores.values())
         return (max(scores), len(scores) - 1 - int(np.argmax(scores))) if scores else (0.0, 0)
+
+
+class ProposableFirst(Goal):
+    """Builds on the molecules that could have been proposed themselves, and on the others while there are none.
+
+    Start molecules and measured ones may break a constraint that every proposal is to meet. What is built on those
+    would mostly break it, too.
+
+    Args:
+        goal, others: of the former and of the latter, alike and new.
+        meets: whether a molecule meets what every proposal is to meet.
+    """
+
+    def __init__(self, goal: Goal, others: Goal, meets: Callable[[str], bool]) -> None:
+        self.goal, self.others, self.meets = goal, others, meets
+
+    def observe(self, smiles: Sequence[str], values: Array) -> None:
+        met = np.array([self.meets(one) for one in smiles], dtype=bool)
+        for goal, chosen in ((self.goal, met), (self.others, ~met)):
+            if chosen.any():
+                goal.observe([one for one, yes in zip(smiles, chosen, strict=True) if yes], values[chosen])
+
+    def ranked(self, n: int) -> list[str]:
+        first = self.goal.ranked(n)
+        return first + self.others.ranked(n - len(first)) if len(first) < n else first
+
+    def parents(self, n: int) -> list[str]:
+        return self.goal.parents(n) or self.others.parents(n)
+
+    @property
+    def progress(self) -> tuple[float, int]:
+        return self.goal.progress if self.goal.ranked(1) else self.others.progress
+
+    @property
+    def phase(self) -> int:
+        return self.goal.phase + self.others.phase
 
 
 class ParetoFront(Goal):

@@ -17,7 +17,7 @@ from molvae.search.evolution import CITATION as NSGA2
 from molvae.search.evolution import EvolutionSearch
 from molvae.search.feasibility import CITATION as FEASIBILITY
 from molvae.search.features import DESCRIPTOR_WEIGHTS, CountFingerprint
-from molvae.search.goals import Goal, Maximum, ParetoFront
+from molvae.search.goals import Goal, Maximum, ParetoFront, ProposableFirst
 from molvae.search.islands import Islands
 from molvae.search.kernel import Weighting
 from molvae.search.latent import LatentModel, LatentMove, LatentProposals, LatentSpace
@@ -50,6 +50,7 @@ class Setting:
         seed, start, accept: see `Search`.
         outcomes: what a molecule is judged by.
         n_measured: how many molecules the search will learn before it is asked.
+        meets: whether a molecule meets the constraints that no proposal breaks; None where there are none.
     """
 
     model: LatentModel | None = None
@@ -58,6 +59,7 @@ class Setting:
     accept: Callable[[Chem.Mol], bool] = lambda mol: True
     outcomes: Outcomes = Outcomes()
     n_measured: int = 0
+    meets: Callable[[str], bool] | None = None
 
     @property
     def common(self) -> dict[str, Any]:
@@ -155,7 +157,9 @@ class BayesianSpec(Method):
             self._proposers(setting.model),
             acquisition=build_acquisition(self.acquisition, outcomes),
             surrogate=TanimotoGP(*how) if outcomes.plain else OutcomesGP(outcomes, *how),
-            goal=self._goal(setting),
+            goal=self._goal(setting)
+            if setting.meets is None
+            else ProposableFirst(self._goal(setting), self._goal(setting), setting.meets),
             fingerprint=s.fingerprint,
             inner=self.inner,
             **setting.common,
@@ -251,7 +255,7 @@ class EvolutionSpec(Method):
             (GraphMutationSpec().build(None), self.mutation),
             (GraphCrossoverSpec().build(None), 1.0 - self.mutation),
         ]
-        return EvolutionSearch(proposers, self.population, **setting.common)
+        return EvolutionSearch(proposers, self.population, setting.meets, **setting.common)
 
     def citations(self, outcomes: Outcomes) -> list[str]:
         return [NSGA2, EDITS]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.chem.molecules import canonical
+from molvae.chem.reading import as_list
 from molvae.core.config import Spec, parse_config
 from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import exclusive, sha256_text
@@ -127,7 +128,7 @@ def propose(
         ConfigError: an argument has an impossible value.
         DataError: nothing in `data` can be used, or a molecule that is pending is invalid.
     """
-    for index, smiles in enumerate(pending):
+    for index, smiles in enumerate(as_list(pending)):
         if canonical(smiles) is None:
             raise DataError(f"pending.{index}: expected a SMILES, got {smiles!r}; correct it or leave it out")
     measured = measurements(data)

@@ -137,9 +137,10 @@ class SearchResult:
         """The `n` best feasible molecules with their scores, best first.
 
         Raises:
-            ConfigError: there are several objectives, and so no best but the front; see `pareto`.
+            ConfigError: there are several objectives, and so no best but the front (see `pareto`); or n is below 1.
         """
         self._require_scores("best")
+        _at_least_one("n", n)
         return [(record.smiles, record.value) for record in self.best_records(n)]
 
     def _require_scores(self, what: str) -> None:
@@ -163,9 +164,13 @@ class SearchResult:
         enough. Distance is 1 - Tanimoto similarity of ECFP4 bits (radius 2, 2,048 of them).
 
         Raises:
-            ConfigError: there are several objectives; see `diverse_records` for molecules of the front.
+            ConfigError: there are several objectives (see `diverse_records` for molecules of the front), or a number is
+                impossible.
         """
         self._require_scores("diverse")
+        _at_least_one("k", k)
+        if not 0 <= distance <= 1:
+            raise ConfigError(f"distance: expected a number from 0 to 1, got {distance}")
         return [(record.smiles, record.value) for record in self.diverse_records(k, distance)]
 
     def diverse_records(self, k: int = 10, distance: float = 0.6) -> list[Record]:
@@ -181,6 +186,16 @@ class SearchResult:
         """PMO's area under the top-k curve (see `metrics.auc_top`) of one objective; the budget defaults to the calls.
 
         An infeasible molecule counts like one that could not be scored, calls beyond the budget not at all.
+
+        Raises:
+            ConfigError: there are several objectives, or k is below 1.
         """
+        self._require_scores("auc_top")
+        _at_least_one("k", k)
         budget = budget or max(len(self.records), 1)
         return auc_top([r.value if r.feasible else math.nan for r in self.records[:budget]], k, budget)
+
+
+def _at_least_one(name: str, number: int) -> None:
+    if number < 1:
+        raise ConfigError(f"{name}: expected a number of at least 1, got {number}")

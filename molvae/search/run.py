@@ -14,7 +14,7 @@ from molvae.core.config import differing, dump_config, load_config
 from molvae.core.devices import pick_device
 from molvae.core.errors import ConfigError, Interrupted
 from molvae.core.files import CONFIG, EVENTS, MANIFEST, REPORT, append_event, exclusive, read_events, sha256_text
-from molvae.core.manifest import fingerprint, write_manifest
+from molvae.core.manifest import check_kind, fingerprint, write_manifest
 from molvae.core.progress import progress, warnings_in
 from molvae.core.stopping import StopFlag
 from molvae.oracles.oracle import Oracle
@@ -54,6 +54,7 @@ def run(config: OptimiseConfig, run_dir: str | Path, fresh: bool = False) -> Sea
     began, warnings_file = time.perf_counter(), run_dir / WARNINGS
     old_warnings = warnings_file.stat().st_size if warnings_file.exists() else 0
     with exclusive(run_dir), warnings_in(warnings_file), StopFlag() as flag, config.oracle.build() as oracle:
+        check_kind(run_dir, "optimise")
         config = _pinned(config, run_dir, fresh)
         if not fresh:
             _check_same(config, run_dir)

@@ -20,7 +20,7 @@ from torch import distributed, nn
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import CheckpointError, ConfigError, Interrupted
 from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, VOCABULARY, append_event, exclusive, write_json
-from molvae.core.manifest import write_manifest
+from molvae.core.manifest import check_kind, write_manifest
 from molvae.core.progress import Progress, SilentProgress, progress
 from molvae.core.stopping import StopFlag
 from molvae.data.batch import TokenBatch
@@ -65,6 +65,7 @@ def train(config: TrainConfig, run_dir: str | Path, fresh: bool = False) -> Path
     hardware = set_up(config)
     try:
         with exclusive(directory) if hardware.is_main else nullcontext(), StopFlag() as stop:
+            check_kind(directory, "train")
             Run(config, directory, fresh, hardware).to_the_end(stop)
     finally:
         leave_the_others()

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from molvae.core import manifest as recorded
-from molvae.core.errors import DataError
+from molvae.core.errors import ConfigError, DataError
 from molvae.core.files import sha256_file
-from molvae.core.manifest import fingerprint, versions, write_manifest
+from molvae.core.manifest import check_kind, fingerprint, versions, write_manifest
 
 
 def test_versions_are_those_of_the_installed_packages() -> None:
@@ -51,3 +51,14 @@ def test_fingerprint_of_directories(tmp_path: Path) -> None:
     assert fingerprint(tmp_path) != before
     (tmp_path / "model.json").write_text("{}")
     assert fingerprint(tmp_path) == sha256_file(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize("mark", ["manifest.json", "resume/state.pt"])
+def test_a_directory_of_another_kind_is_refused(tmp_path: Path, mark: str) -> None:
+    check_kind(tmp_path, "optimise")
+    (tmp_path / mark).parent.mkdir(exist_ok=True)
+    (tmp_path / mark).write_text('{"kind": "train"}')
+    check_kind(tmp_path, "train")
+    for kind, held in (("optimise", "a search"), ("prepare", "prepared data")):
+        with pytest.raises(ConfigError, match=f"holds a training run, not {held}; choose another directory"):
+            check_kind(tmp_path, kind)
