@@ -20,6 +20,7 @@ from molvae.search.plausible import plausible_samples
 
 log = logging.getLogger(__name__)
 
+SHOWN = 5  # of rows that are left out
 SEVERAL_FRAGMENTS = "has several fragments; give the one that matters, alone"
 
 
@@ -91,18 +92,20 @@ def drawn_from_file(file: Path, column: str, n: int, rng: np.random.Generator) -
     """At most `n` valid molecules of one fragment, drawn without replacement."""
     plain = kind_of(file) == "smi"
     read = [row.cells[0].strip() for row in read_rows(file, ["smiles" if plain else column])]
-    found: dict[str, None] = {}
-    for i in rng.permutation(len(read)):
-        smiles = canonical(read[int(i)])
+    found, left_out = dict[str, None](), list[str]()
+    for text in (read[int(i)] for i in rng.permutation(len(read))):
+        smiles = canonical(text)
         if smiles is not None and "." not in smiles:
             found[smiles] = None
+        else:
+            left_out.append(text)
         if len(found) == n:
             break
     if not found:
         raise DataError(f"{file}: holds no valid molecule of one fragment")
-    if len(found) < n and (left_out := len(read) - len(found)):
+    if left_out:
         log.warning(
-            "%s: %d of %d rows are no valid molecule of one fragment, or are one that is there already",
-            file, left_out, len(read),
+            "%s: of the rows drawn, %d are no valid molecule of one fragment and are left out: %s",
+            file, len(left_out), ", ".join(map(repr, left_out[:SHOWN])) + (", ..." if len(left_out) > SHOWN else ""),
         )  # fmt: skip
     return list(found)

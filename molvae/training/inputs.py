@@ -32,9 +32,10 @@ def open_split(directory: Path, split: str, condition_dim: int) -> TokenShards:
         raise ConfigError(
             f"model.condition_dim is {condition_dim}, but {directory} has {found} properties per molecule"
         )
-    if not np.isfinite(shards.properties).all():
+    if lacking := int((~np.isfinite(shards.properties).all(axis=1)).sum()):
         raise DataError(
-            f"{directory}: split {split!r} has molecules without a property; leave them out or fill them in"
+            f"{directory}: {lacking:,} of {len(shards):,} molecules of the split {split!r} lack a value of a property; "
+            "fill them in or leave them out, and prepare the data again"
         )
     return shards
 

@@ -36,7 +36,7 @@ def test_start_molecules_come_from_the_file_or_the_model(
     file = tmp_path / "start.csv"
     file.write_text("name,smiles\na,OCC\nb,CCO\nc,broken(\nd,CCN\ne,CCN.Cl\n")
     assert set(start_molecules(StartSpec(file=file, n=9), None, 0)) == {"CCO", "CCN"}
-    assert "start.csv: 3 of 5 rows are no valid molecule of one fragment, or are one that is there" in caplog.text
+    assert "start.csv: of the rows drawn, 2 are no valid molecule of one fragment and are left out: '" in caplog.text
     assert len(start_molecules(StartSpec(file=file, n=1), None, 0)) == 1
     assert start_molecules(StartSpec(n=4), model, 0) == start_molecules(StartSpec(n=4), model, 0)
     with pytest.raises(ConfigError, match=r"search.start.smiles.1: 'CCO.Cl' has several fragments"):
