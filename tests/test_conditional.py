@@ -183,11 +183,17 @@ def test_prepared_data_tell_what_was_measured(vae: MoleculeVAE, measured: Molecu
         DataError, match=r"\(pic50\); expected a directory prepared with it, got a file: .* --property pic50"
     ):
         held_out(measured, file)
-    with pytest.raises(DataError, match="expected the property pic50 of each molecule, got those prepared: size"):
+    with pytest.raises(
+        DataError, match="expected the property pic50 of each molecule, got those prepared: size; .* --property pic50"
+    ):
         held_out(measured, tmp_path / "one", split="test")
     with pytest.raises(DataError, match="is not there; expected a file of molecules, or a prepared directory"):
         held_out(vae, tmp_path / "bath", split="test")
-    np.save(tmp_path / "both" / "test.properties.npy", np.full((20, 2), np.nan))
+    properties = tmp_path / "both" / "test.properties.npy"
+    properties.unlink()
+    with pytest.raises(DataError, match="the properties of the split 'test' are missing; run `molvae prepare` again"):
+        held_out(measured, tmp_path / "both", split="test")
+    np.save(properties, np.full((20, 2), np.nan))
     with pytest.raises(DataError, match=r"5 of 5 molecules lack a value of pic50 \(the first: "):
         held_out(measured, tmp_path / "both", split="test", n=5)
 
