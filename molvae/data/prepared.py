@@ -91,8 +91,8 @@ def prepared_properties(directory: Path, split: str | None, names: Sequence[str]
     if missing := [name for name in names if name not in held]:
         there = ", ".join(held) or "none"
         raise DataError(
-            f"{directory}: expected the property {missing[0]} of each molecule, got those prepared: {there}; prepare the "
-            f"data with --property {missing[0]}"
+            f"{directory}: expected the property {missing[0]} of each molecule, got those prepared: {there}; "
+            f"prepare the data with --property {missing[0]}"
         )
     if shards.properties is None:
         raise DataError(f"{directory}: the properties of the split {split!r} are missing; run `molvae prepare` again")
