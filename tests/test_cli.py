@@ -237,6 +237,7 @@ def test_oracles_are_listed_and_filtered(run: Run) -> None:
     assert "celecoxib_rediscovery" in everything
     assert "osimertinib_mpo" in some
     assert "celecoxib" not in some
+    fails(run("oracles", "osimertnib"), 2, "no oracle has 'osimertnib' in its name")
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

@@ -274,10 +274,13 @@ def oracles(part: Annotated[str, typer.Argument(help="show only what contains th
     Each with its range, unit, parameters and source.
     """
     from molvae.cli.tables import print_table
+    from molvae.core.errors import ConfigError
     from molvae.oracles import list_oracles
 
     rows = [(o.name, o.group, o.range, o.unit, o.parameters, o.source) for o in list_oracles()]
     chosen = [row for row in rows if part.lower() in " ".join(row).lower()]
+    if not chosen:
+        raise ConfigError(f"no oracle has {part!r} in its name, group, parameters or source; molvae oracles lists all")
     print_table(("name", "group", "range", "unit", "parameters", "source"), chosen)
 
 

@@ -64,6 +64,8 @@ class SubstructuresSpec(Spec):
     forbidden: tuple[str, ...] = ()
 
     def model_post_init(self, _: object) -> None:
+        if not (self.required or self.forbidden):
+            raise ConfigError("substructures need required, forbidden or both: SMARTS patterns")
         self.build()
 
     def build(self) -> Filter:

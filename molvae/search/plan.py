@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
+from molvae.core.errors import ConfigError
 from molvae.oracles.isolated import isolated
 from molvae.oracles.oracle import Oracle, finite_scores
 from molvae.search.ask_tell import Search
@@ -78,6 +81,8 @@ def plan(
     Raises:
         ConfigError, DataError: something in it is impossible, or is not there.
     """
+    if not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise ConfigError(f"seed: expected a whole number of at least 0, got {seed!r}")
     model = load() if needs_model(method, spec, measured is not None) else None
     rules, scorer = build_constraints(spec.constraints, oracle)
     wanted = spec.start.given or measured is None

@@ -27,6 +27,7 @@ from molvae.search.methods import EvolutionSpec, MethodSpec
         ({"kind": "substructures", "forbidden": ["[C"]}, "expected a SMARTS pattern, got '[C'"),
         ({"kind": "oracle", "name": "x", "component": "a", "low": 2.0, "high": 1.0}, "a window has low 2 above high 1"),
         ({"kind": "oracle", "name": "x", "component": "a"}, "a window needs low, high or both"),
+        ({"kind": "substructures"}, "substructures need required, forbidden or both"),
     ],
 )
 def test_an_impossible_constraint_is_told_with_its_key(constraint: dict[str, Any], message: str) -> None:
@@ -66,3 +67,5 @@ def test_measured_molecules_that_break_a_constraint_are_not_built_on() -> None:
     assert len(propose(data, 4, method=METHOD, constraints=[ITS_SCAFFOLD])) == 4
     with pytest.raises(TypeError, match=r"got one string; write \[smiles\]"):
         propose(data, 4, method=METHOD, pending="CCO")
+    with pytest.raises(ConfigError, match="seed: expected a whole number of at least 0, got -1"):
+        propose(data, 4, seed=-1, method=METHOD)
