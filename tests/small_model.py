@@ -6,12 +6,15 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from molvae.chem.molecules import canonical
 from molvae.core.files import write_json
 from molvae.data.batch import TokenBatch
+from molvae.data.prepare import PrepareConfig, prepare
 from molvae.data.shards import ShardWriter
+from molvae.data.splits import ColumnSplit
 from molvae.generation import MoleculeVAE
 from molvae.model.bottlenecks import (
     BottleneckSpec,
@@ -85,6 +88,16 @@ def write_prepared(directory: Path, splits: dict[str, list[str]], tokenizer: Tok
     tokenizer.save(directory / "vocabulary.json")
     write_json(directory / "manifest.json", {"kind": "prepare", "splits": {k: len(v) for k, v in splits.items()}})
     return directory
+
+
+def prepare_with_sizes(folder: Path, n: int) -> Path:
+    """What `molvae prepare` makes of n small molecules, each told its number of heavy atoms; every fourth validates."""
+    splits = ["valid" if i % 4 == 0 else "train" for i in range(n)]
+    pd.DataFrame({"smiles": small_molecules()[:n], "split": splits}).to_csv(folder / "in.csv", index=False)
+    config = PrepareConfig(
+        inputs=(folder / "in.csv",), output=folder / "out", split=ColumnSplit(), descriptors=("heavy_atoms",), workers=0
+    )
+    return prepare(config).output
 
 
 def token_batch(smiles: list[str], tokenizer: Tokenizer) -> TokenBatch:

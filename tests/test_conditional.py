@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem
-from small_model import small_molecules, small_vae
+from small_model import prepare_with_sizes, small_molecules, small_vae
 
 import molvae
 from molvae.anomaly import MoleculeOutliers
@@ -42,15 +42,8 @@ SIZES = VAESpec(
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Told the number of heavy atoms; its rate is dear, so that the size is not hidden in the latent point as well."""
     folder = tmp_path_factory.mktemp("conditional")
-    splits = ["valid" if i % 4 == 0 else "train" for i in range(100)]
-    pd.DataFrame({"smiles": small_molecules()[:100], "split": splits}).to_csv(folder / "in.csv", index=False)
-    config = PrepareConfig(
-        inputs=(folder / "in.csv",), output=folder / "prepared", split=ColumnSplit(), descriptors=("heavy_atoms",),
-        workers=0,
-    )  # fmt: skip
-    prepare(config)
     settings = TrainConfig(
-        data=str(folder / "prepared"),
+        data=str(prepare_with_sizes(folder, 100)),
         device="cpu",
         precision="float32",
         threads=1,

@@ -22,6 +22,7 @@ from molvae.core.errors import ConfigError
 # in a run directory, and in a prepared one, which has a vocabulary besides, as a model has
 CONFIG, EVENTS, METRICS, MANIFEST = "config.resolved.toml", "events.jsonl", "metrics.json", "manifest.json"
 VOCABULARY = "vocabulary.json"
+JOURNAL, STATE, CHUNKS = "journal.log", "resume/state.pt", ".prepare"  # of a search, a training run, unfinished data
 MOLECULES, LATENT, DIVERSE, REPORT = "molecules.parquet", "latent.parquet", "diverse.csv", "report.html"  # of a search
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # the first two bytes of a text that is no UTF-8

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from molvae.core.addresses import masked
 from molvae.core.devices import usable_cpus
 from molvae.core.errors import ConfigError, DataError
-from molvae.core.files import MANIFEST, read_json, sha256_file, sha256_text, write_json
+from molvae.core.files import CHUNKS, JOURNAL, MANIFEST, STATE, read_json, sha256_file, sha256_text, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 KINDS = {"prepare": "prepared data", "train": "a training run", "optimise": "a search"}
-MARKS = {"journal.log": "optimise", "resume": "train", ".prepare": "prepare"}  # of what has no manifest yet
+MARKS = {JOURNAL: "optimise", STATE: "train", CHUNKS: "prepare"}  # of what has no manifest yet
 
 
 def check_kind(directory: str | Path, kind: str) -> None:

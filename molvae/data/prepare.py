@@ -28,7 +28,17 @@ from molvae.chem.molecules import Charges, Fragments, Standardiser
 from molvae.core.config import Spec, dump_config
 from molvae.core.devices import usable_cpus
 from molvae.core.errors import ConfigError, DataError, Interrupted
-from molvae.core.files import CONFIG, MANIFEST, METRICS, VOCABULARY, exclusive, read_json, sha256_file, write_json
+from molvae.core.files import (
+    CHUNKS,
+    CONFIG,
+    MANIFEST,
+    METRICS,
+    VOCABULARY,
+    exclusive,
+    read_json,
+    sha256_file,
+    write_json,
+)
 from molvae.core.manifest import check_kind, versions, write_manifest
 from molvae.core.progress import progress
 from molvae.core.stopping import StopFlag
@@ -43,7 +53,6 @@ from molvae.tokens.tokenizer import Tokenizer, default_constraints
 
 log = logging.getLogger("molvae")
 
-WORK = ".prepare"  # chunks of an unfinished run, inside the output directory
 ROWS_PER_CHUNK = 2000
 
 
@@ -132,7 +141,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     with exclusive(config.output), StopFlag() as stop:
         check_kind(config.output, "prepare")
         dump_config(config, config.output / CONFIG)
-        run = _Run.open(config.output / WORK, settings)
+        run = _Run.open(config.output / CHUNKS, settings)
         _make_chunks(config, tokenizer, columns, run, stop)
         result = _assemble(config, tokenizer, run, stop)
         _write_results(config, settings, result, run.seconds)

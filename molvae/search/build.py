@@ -9,6 +9,7 @@ import numpy as np
 from rdkit import Chem
 
 from molvae.chem.descriptors import sa_score
+from molvae.chem.molecules import parse
 from molvae.core.errors import ConfigError
 from molvae.search.ask_tell import LEAD_STREAM, Search
 from molvae.search.bayesian import BayesianSearch
@@ -54,7 +55,9 @@ def acceptance(spec: SearchSpec, constraints: Constraints) -> Callable[[Chem.Mol
 
 def _proposable(constraints: Constraints) -> Callable[[str], bool] | None:
     """Whether a molecule meets what no proposal breaks; None where that is nothing."""
-    return (lambda smiles: not any(constraints.broken(smiles).values())) if constraints.filters else None
+    if not constraints.filters:
+        return None
+    return lambda smiles: (mol := parse(smiles)) is None or constraints.met_by(mol)
 
 
 def build_search(

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from molvae.core.config import load_config
 from molvae.core.errors import MolvaeError
-from molvae.core.files import CONFIG, METRICS, exclusive, in_use, read_json
+from molvae.core.files import CONFIG, JOURNAL, METRICS, exclusive, in_use, read_json
 from molvae.oracles.oracle import Oracle
 from molvae.search.build import load_model
 from molvae.search.config import OptimiseConfig
@@ -19,7 +19,7 @@ from molvae.search.ledger import read_records
 from molvae.search.outputs import write_outputs
 from molvae.search.plan import needs_model
 from molvae.search.result import Reason, SearchResult
-from molvae.search.run import JOURNAL, seconds_before
+from molvae.search.run import seconds_before
 
 log = logging.getLogger(__name__)
 

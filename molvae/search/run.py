@@ -13,7 +13,17 @@ import rdkit
 from molvae.core.config import differing, dump_config, load_config
 from molvae.core.devices import pick_device
 from molvae.core.errors import ConfigError, Interrupted
-from molvae.core.files import CONFIG, EVENTS, MANIFEST, REPORT, append_event, exclusive, read_events, sha256_text
+from molvae.core.files import (
+    CONFIG,
+    EVENTS,
+    JOURNAL,
+    MANIFEST,
+    REPORT,
+    append_event,
+    exclusive,
+    read_events,
+    sha256_text,
+)
 from molvae.core.manifest import check_kind, fingerprint, write_manifest
 from molvae.core.progress import progress, warnings_in
 from molvae.core.stopping import StopFlag
@@ -32,7 +42,6 @@ from molvae.workers.coordinator import StudyCrew, require_free
 from molvae.workers.crew import Crew
 from molvae.workers.study import Terms
 
-JOURNAL = "journal.log"
 PENDING = "pending.json"  # with several workers: molecules that are being scored
 REJECTED = "data_rejected.csv"
 WARNINGS = "warnings.log"  # why molecules could not be scored, and whatever else was worth a warning

@@ -19,7 +19,7 @@ from torch import distributed, nn
 
 from molvae.core.config import dump_config, load_config
 from molvae.core.errors import CheckpointError, ConfigError, Interrupted
-from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, VOCABULARY, append_event, exclusive, write_json
+from molvae.core.files import CONFIG, EVENTS, MANIFEST, METRICS, STATE, VOCABULARY, append_event, exclusive, write_json
 from molvae.core.manifest import check_kind, write_manifest
 from molvae.core.progress import Progress, SilentProgress, progress
 from molvae.core.stopping import StopFlag
@@ -44,7 +44,7 @@ from molvae.training.validation import validate
 
 log = logging.getLogger(__name__)
 
-RESUME, MODEL, TENSORBOARD = "resume/state.pt", "model", "tensorboard"
+MODEL, TENSORBOARD = "model", "tensorboard"
 RESULTS = (METRICS, MANIFEST, *(f"{MODEL}/{name}" for name in (DESCRIPTION, WEIGHTS, VOCABULARY)))
 LOG_EVERY_STEPS = 20
 
@@ -153,12 +153,12 @@ class Run:
     def _before(self, fresh: bool) -> Path | None:
         """The model that the run goes on with, if it does not begin with random weights."""
         model = self.directory / MODEL
-        if (model / DESCRIPTION).exists() and (self.directory / RESUME).exists() and not fresh:
+        if (model / DESCRIPTION).exists() and (self.directory / STATE).exists() and not fresh:
             return model
         return None if self.config.initial is None else model_directory(self.config.initial)
 
     def _open_directory(self, fresh: bool) -> None:
-        state, config = self.directory / RESUME, self.directory / CONFIG
+        state, config = self.directory / STATE, self.directory / CONFIG
         if not fresh and state.exists() and config.exists():
             check_settings(load_config(config, TrainConfig), self.config, self.directory)
             check_vocabulary(self.directory / MODEL / VOCABULARY, self.data / VOCABULARY)
@@ -172,7 +172,7 @@ class Run:
             if self.config.initial is not None:
                 _begin_with(self.model, model_directory(self.config.initial), self.data)
             if self.hardware.is_main:
-                names = (RESUME, EVENTS, *(RESULTS if fresh else ()))  # not to be taken for those of this run
+                names = (STATE, EVENTS, *(RESULTS if fresh else ()))  # not to be taken for those of this run
                 curves = (self.directory / TENSORBOARD).glob("events.out.tfevents.*")
                 for old in (*(self.directory / name for name in names), *curves):
                     old.unlink(missing_ok=True)
@@ -289,7 +289,7 @@ class Run:
     def _save(self) -> None:
         self.state.seconds = time.monotonic() - self._clock
         if self.hardware.is_main:
-            self.state.save(self.directory / RESUME)
+            self.state.save(self.directory / STATE)
             self._write_model({})
 
     def _write_model(self, metrics: dict[str, Any]) -> None:

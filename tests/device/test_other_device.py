@@ -11,14 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from device_cases import CASES, results
-from small_model import small_molecules
+from small_model import prepare_with_sizes
 
 from molvae.core.files import read_json
-from molvae.data.prepare import PrepareConfig, prepare
-from molvae.data.splits import ColumnSplit
 
 HERE = Path(__file__).parent
 
@@ -33,13 +30,7 @@ def on_the_device(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 molecules to train on and 21 to validate, each with its number of heavy atoms."""
-    folder = tmp_path_factory.mktemp("prepared")
-    splits = ["valid" if i % 4 == 0 else "train" for i in range(85)]
-    pd.DataFrame({"smiles": small_molecules()[:85], "split": splits}).to_csv(folder / "in.csv", index=False)
-    config = PrepareConfig(
-        inputs=(folder / "in.csv",), output=folder / "out", split=ColumnSplit(), descriptors=("heavy_atoms",), workers=0
-    )
-    return prepare(config).output
+    return prepare_with_sizes(tmp_path_factory.mktemp("prepared"), 85)
 
 
 def test_the_device_gives_what_the_cpu_gives(prepared: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,13 +158,18 @@ def test_a_budget_explains_only_what_was_paid_for() -> None:
     assert inner.explained == ["CCO", "CO"]
 
 
-def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
-    seen, script = tmp_path / "seen", tmp_path / "dock.py"
+def docking(folder: Path) -> tuple[dict[str, Any], Path]:
+    """A component whose program gives the length of a SMILES, and the file to which it adds what it was asked."""
+    seen, script = folder / "seen", folder / "dock.py"
     script.write_text(
         f"import json, sys\nmolecules = sys.stdin.read().split()\nopen({str(seen)!r}, 'a').write(repr(molecules))\n"
         "for s in molecules: print(json.dumps({'smiles': s, 'value': len(s)}))"
     )
-    program = {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}
+    return {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}, seen
+
+
+def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
+    program, seen = docking(tmp_path)
     joint = oracle("desirability", terms=[{"component": program}])
     with CachedOracle(joint, tmp_path / "s.sqlite") as cached:
         assert np.isnan(cached.components(["CC"])["dock"])  # not scored yet, which is not remembered
@@ -174,12 +180,7 @@ def test_a_component_costs_no_second_start_of_a_program(tmp_path: Path) -> None:
 
 
 def test_a_component_of_a_remembered_score_is_asked_for_once_and_only_where_it_is_wanted(tmp_path: Path) -> None:
-    seen, script = tmp_path / "seen", tmp_path / "dock.py"
-    script.write_text(
-        f"import json, sys\nmolecules = sys.stdin.read().split()\nopen({str(seen)!r}, 'a').write(repr(molecules))\n"
-        "for s in molecules: print(json.dumps({'smiles': s, 'value': len(s)}))"
-    )
-    program = {"kind": "command", "command": [sys.executable, str(script)], "name": "dock"}
+    program, seen = docking(tmp_path)
     carbons = {"component": {"kind": "element", "symbol": "C"}, "modifier": {"kind": "threshold", "threshold": 1}}
 
     def cached() -> CachedOracle:

@@ -12,12 +12,12 @@ import pytest
 from search_molecules import config
 
 from molvae.core.errors import ConfigError, DataError
-from molvae.core.files import CONFIG, METRICS, MOLECULES, exclusive, read_json
+from molvae.core.files import CONFIG, JOURNAL, METRICS, MOLECULES, exclusive, read_json
 from molvae.report.report import write_report
 from molvae.search import run as running
 from molvae.search.catch_up import catch_up
 from molvae.search.plan import Plan, plan_of
-from molvae.search.run import JOURNAL, WARNINGS, run
+from molvae.search.run import WARNINGS, run
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ from search_molecules import METHOD, MOLECULES, Counting, config
 from molvae.chem.descriptors import sa_score
 from molvae.core.config import load_config, parse_config
 from molvae.core.errors import ConfigError, DataError
-from molvae.core.files import EVENTS, append_event, exclusive, read_events, read_json
+from molvae.core.files import EVENTS, JOURNAL, append_event, exclusive, read_events, read_json
 from molvae.search import optimise
 from molvae.search.config import OptimiseConfig
 from molvae.search.ledger import Ledger, Record
 from molvae.search.loop import run_search
 from molvae.search.methods import EvolutionSpec, Setting
-from molvae.search.run import JOURNAL, run, seconds_before
+from molvae.search.run import run, seconds_before
 
 
 @pytest.mark.parametrize(("budget", "batch_size"), [(1, 5), (7, 3), (23, 5), (20, 40)])
